@@ -1,0 +1,31 @@
+// Builds the addon. Node's headers are taken from beside the node binary; node-gyp asks the network for them only if
+// they are not there. `--sanitize` builds a second copy, with ASan and UBSan, into build-sanitized/.
+import { spawnSync } from 'node:child_process';
+import { cpSync, existsSync, mkdirSync, realpathSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+const root = dirname(dirname(fileURLToPath(import.meta.url)));
+const prefix = dirname(dirname(realpathSync(process.execPath)));
+const sanitize = process.argv.includes('--sanitize');
+
+/** node-gyp reads the working folder's binding.gyp and writes build/ there; the sanitized copy gets a folder of its own. */
+let folder = root;
+if (sanitize) {
+  folder = join(root, 'build', 'sanitized');
+  mkdirSync(folder, { recursive: true });
+  for (const part of ['binding.gyp', 'native']) cpSync(join(root, part), join(folder, part), { recursive: true });
+}
+
+const nodeGyp = createRequire(import.meta.url).resolve('node-gyp/bin/node-gyp.js');
+const headers = existsSync(join(prefix, 'include/node/node_api.h')) ? [`--nodedir=${prefix}`] : [];
+const defines = sanitize ? ['--', '-Dsanitize=1'] : [];
+const steps = [
+  ['configure', ...headers, ...defines],
+  ['build', '--jobs=2'],
+];
+for (const step of steps) {
+  const { status } = spawnSync(process.execPath, [nodeGyp, '--loglevel=warn', ...step], { cwd: folder, stdio: 'inherit' });
+  if (status !== 0) process.exit(status ?? 1);
+}

@@ -1,0 +1,111 @@
+// Waiting and waking, and the few system calls that Node has no function for.
+
+#include <poll.h>
+#include <sched.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+
+#include "addon.h"
+
+namespace isthmus {
+namespace {
+
+enum Event { EVENT_READY = 1, EVENT_WOKEN = 2, EVENT_ERROR = 4 };
+
+/** createWake(): an eventfd that ends another thread's wait. */
+napi_value createWake(napi_env env, napi_callback_info) {
+  int fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+  return fd < 0 ? throwErrno(env, "eventfd", errno) : fromInt(env, fd);
+}
+
+/** wake(fd): a wait on it, running or the next, returns. */
+napi_value wake(napi_env env, napi_callback_info info) {
+  Arguments<1> arguments(env, info);
+  uint64_t one = 1;
+  ssize_t size = write(toInt(env, arguments.value[0]), &one, sizeof one);
+  return fromInt(env, size < 0 ? -errno : 0);
+}
+
+/**
+ * wait(queue, fd, wakeFd, milliseconds): until fd (-1: none) can be read, wakeFd is woken, or the time is over.
+ * Returns EVENT bits, 0 after the time.
+ */
+napi_value wait(napi_env env, napi_callback_info info) {
+  Arguments<4> arguments(env, info);
+  Queue* queue = toQueue(env, arguments.value[0]);
+  if (!queue) return fromInt(env, -EINVAL);
+  pollfd polls[2] = {{toInt(env, arguments.value[2]), POLLIN, 0}, {toInt(env, arguments.value[1]), POLLIN, 0}};
+  int ready = poll(polls, 2, toInt(env, arguments.value[3]));
+  queue->clock[0] = bootMilliseconds();
+  if (ready < 0) return fromInt(env, errno == EINTR ? 0 : -errno);
+  int events = 0;
+  if (polls[0].revents) {
+    uint64_t count;
+    if (read(polls[0].fd, &count, sizeof count) > 0) events |= EVENT_WOKEN;
+  }
+  if (polls[1].revents & POLLIN) events |= EVENT_READY;
+  if (polls[1].revents & (POLLERR | POLLHUP | POLLNVAL)) events |= EVENT_ERROR;
+  return fromInt(env, events);
+}
+
+/** yieldCpu(): lets a thread that is ready run first; cheaper than a wait that is over at once. */
+napi_value yieldCpu(napi_env, napi_callback_info) {
+  sched_yield();
+  return nullptr;
+}
+
+/** bootTime(): milliseconds of CLOCK_BOOTTIME, the clock of all queues. It goes on while the machine sleeps, as keys age. */
+napi_value bootTime(napi_env env, napi_callback_info) {
+  napi_value result;
+  napi_create_double(env, bootMilliseconds(), &result);
+  return result;
+}
+
+/** closeFd(fd). */
+napi_value closeFd(napi_env env, napi_callback_info info) {
+  Arguments<1> arguments(env, info);
+  close(toInt(env, arguments.value[0]));
+  return nullptr;
+}
+
+/** listenUnix(path): the fd of a listening stream socket that only its owner may use (umask 077). */
+napi_value listenUnix(napi_env env, napi_callback_info info) {
+  Arguments<1> arguments(env, info);
+  sockaddr_un address = {};
+  address.sun_family = AF_UNIX;
+  size_t length = 0;
+  napi_get_value_string_utf8(env, arguments.value[0], address.sun_path, sizeof address.sun_path, &length);
+  if (length == 0 || length >= sizeof address.sun_path - 1) return throwErrno(env, "listenUnix", ENAMETOOLONG);
+  int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+  if (fd < 0) return throwErrno(env, "socket", errno);
+  mode_t mask = umask(077);
+  int bound = bind(fd, reinterpret_cast<sockaddr*>(&address), sizeof address);
+  int error = errno;
+  umask(mask);
+  if (bound < 0 || listen(fd, 128) < 0) {
+    error = bound < 0 ? error : errno;
+    close(fd);
+    return throwErrno(env, address.sun_path, error);
+  }
+  return fromInt(env, fd);
+}
+
+}  // namespace
+
+void registerSystem(napi_env env, napi_value exports) {
+  exportFunction(env, exports, "createWake", createWake);
+  exportFunction(env, exports, "wake", wake);
+  exportFunction(env, exports, "wait", wait);
+  exportFunction(env, exports, "yieldCpu", yieldCpu);
+  exportFunction(env, exports, "bootTime", bootTime);
+  exportFunction(env, exports, "closeFd", closeFd);
+  exportFunction(env, exports, "listenUnix", listenUnix);
+}
+
+}  // namespace isthmus

@@ -1,0 +1,75 @@
+#!/usr/bin/env node
+import { readFileSync } from 'node:fs';
+import { Command, CommanderError } from 'commander';
+import { EXIT, IsthmusError } from '../gateway/errors.ts';
+
+/** A command is loaded when it is asked for, so that making a key needs nothing of what a gateway needs. */
+const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
+  up: async () => (await import('./up.ts')).command(),
+  status: async () => (await import('./status.ts')).command(),
+  device: async () => (await import('./device.ts')).command(),
+  init: async () => (await import('./init.ts')).command(),
+  check: async () => (await import('./check.ts')).command(),
+  genpsk: async () => (await import('./keys.ts')).genpsk(),
+  genkey: async () => (await import('./keys.ts')).genkey(),
+  pubkey: async () => (await import('./keys.ts')).pubkey(),
+  'export-wg': async () => (await import('./export-wg.ts')).command(),
+};
+
+async function main(argv: string[]): Promise<void> {
+  const name = argv[2] ?? '';
+  const loaders = Object.hasOwn(COMMANDS, name) ? [COMMANDS[name]] : Object.values(COMMANDS);
+  const program = new Command('isthmus')
+    .description('Joins VPCs: one pre-shared key per peering, WireGuard on the wire, routing and access lists inside.')
+    .version(packageVersion())
+    .enablePositionalOptions()
+    .showHelpAfterError('(isthmus --help says more)')
+    .addHelpText(
+      'after',
+      `
+To join two VPCs:
+  isthmus init       writes the configuration of both sides and their key
+  isthmus check      says whether a configuration is good
+  isthmus up         runs the gateway of a configuration
+  isthmus status     shows a running gateway
+  isthmus export-wg  writes the file with which a stock WireGuard takes one of the sides`,
+    );
+  for (const command of await Promise.all(loaders.map((load) => load()))) program.addCommand(inherit(command, program));
+  program.exitOverride();
+  await program.parseAsync(argv);
+}
+
+/** Commands made apart do not take the program's settings by themselves. */
+function inherit(command: Command, program: Command): Command {
+  return command.copyInheritedSettings(program).exitOverride();
+}
+
+function packageVersion(): string {
+  const file = new URL('../../../package.json', import.meta.url);
+  return (JSON.parse(readFileSync(file, 'utf8')) as { version: string }).version;
+}
+
+/** Says what went wrong, once, and gives the exit code. */
+function exitCodeFor(error: unknown): number {
+  // Commander has printed its own text, and help that was asked for is no failure.
+  if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : EXIT.usage;
+  if (error instanceof IsthmusError) {
+    const located = error.exitCode === EXIT.config;
+    process.stderr.write(located ? `${error.message}\n` : `isthmus: ${error.message} (${error.code})\n`);
+    return error.exitCode;
+  }
+  const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
+  process.stderr.write(`isthmus: a fault of the program itself (ISTHMUS_INTERNAL): ${text}\n`);
+  return EXIT.software;
+}
+
+// A reader that has seen enough, such as head, is no failure.
+process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  if (error.code !== 'EPIPE') throw error;
+});
+
+try {
+  await main(process.argv);
+} catch (error) {
+  process.exitCode = exitCodeFor(error);
+}

@@ -1,0 +1,66 @@
+/**
+ * The local API: HTTP over a unix socket that only its owner may use. The CLI asks a running gateway through it.
+ *
+ *   GET  /v1/status   the gateway's status (gateway/status.ts)
+ *   POST /v1/reload   reads the configuration file again; 422 with the faults if it can't be used
+ */
+import { mkdirSync, rmSync } from 'node:fs';
+import { createServer, request } from 'node:http';
+import type { Server, ServerResponse } from 'node:http';
+import { dirname } from 'node:path';
+import type { GatewayStatus } from '../gateway/status.ts';
+
+export interface ApiTarget {
+  status(): GatewayStatus;
+  reload(): Promise<void>;
+}
+
+/** Serves the API at `path`. What a gateway that was killed left there is taken away. */
+export async function serveApi(path: string, target: ApiTarget): Promise<Server> {
+  mkdirSync(dirname(path), { recursive: true, mode: 0o755 });
+  rmSync(path, { force: true });
+  const server = createServer((incoming, response) => {
+    answer(`${incoming.method} ${incoming.url}`, target, response).catch((error: unknown) => {
+      const { message, code } = error as NodeJS.ErrnoException;
+      send(response, 422, { code: code ?? 'ISTHMUS_INTERNAL', message });
+    });
+  });
+  const mask = process.umask(0o077);
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', reject);
+    server.listen(path, resolve);
+  }).finally(() => process.umask(mask));
+  return server;
+}
+
+async function answer(call: string, target: ApiTarget, response: ServerResponse): Promise<void> {
+  switch (call) {
+    case 'GET /v1/status':
+      return send(response, 200, target.status());
+    case 'POST /v1/reload':
+      await target.reload();
+      return send(response, 200, {});
+    default:
+      return send(response, 404, { code: 'ISTHMUS_USAGE', message: `no such call: ${call}` });
+  }
+}
+
+function send(response: ServerResponse, status: number, body: object): void {
+  response.writeHead(status, { 'content-type': 'application/json' });
+  response.end(`${JSON.stringify(body)}\n`);
+}
+
+/** Makes one call of a gateway's API. Throws an error with the system's code if nothing listens at `path`. */
+export function callApi(path: string, method: 'GET' | 'POST', call: string): Promise<unknown> {
+  return new Promise((resolve, reject) => {
+    const asked = request({ socketPath: path, method, path: call }, (response) => {
+      let text = '';
+      response.setEncoding('utf8');
+      response.on('data', (chunk: string) => (text += chunk));
+      response.on('end', () => resolve(JSON.parse(text)));
+      response.on('error', reject);
+    });
+    asked.on('error', reject);
+    asked.end();
+  });
+}

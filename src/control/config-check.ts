@@ -1,0 +1,146 @@
+/** The faults that no single value shows: names used twice or never made, ranges in conflict, rules at odds. */
+import { canonical, overlaps } from '../gateway/config.ts';
+import { formatPrefix } from '../gateway/text.ts';
+import type { Prefix } from '../routing/prefix.ts';
+import { didYouMean } from './config-nearest.ts';
+import type { Entry, Report } from './config-raw.ts';
+import { acls, formatPath, get, members, oneOrMore, valid } from './config-raw.ts';
+import * as text from './config-text.ts';
+import type { Path, Position } from './config-yaml.ts';
+
+const PROTOCOLS_WITH_PORTS = ['tcp', 'udp', 'sctp', 'dccp', 'udplite'];
+const ICMP_PROTOCOLS = ['icmp', 'icmpv6'];
+
+type Locate = (path: Path) => Position;
+
+/** Reports every fault of this kind in the plain value of a file. */
+export function checkConfig(root: unknown, locate: Locate, report: Report): void {
+  const peerings = members(get(root, 'peerings'), ['peerings']);
+  checkNames(peerings, 'peerings', locate, report);
+  checkAcls(root, locate, report);
+  checkAclReferences(root, peerings, report);
+  checkOverlaps(root, peerings, locate, report);
+}
+
+function checkNames(entries: Entry[], of: string, locate: Locate, report: Report): void {
+  const first = new Map<string, Path>();
+  for (const { path, value } of entries) {
+    const name = valid(text.name, get(value, 'name'));
+    if (name === undefined) continue;
+    const earlier = first.get(name);
+    if (earlier === undefined) {
+      first.set(name, path);
+    } else {
+      const { line } = locate([...earlier, 'name']);
+      report(
+        [...path, 'name'],
+        'ISTHMUS_CONFIG_DUPLICATE',
+        `the name ${text.shown(name)} is that of ${formatPath(earlier)} (line ${line}); wanted a name once among ${of}`,
+      );
+    }
+  }
+}
+
+function checkAcls(root: unknown, locate: Locate, report: Report): void {
+  for (const { name, path, rules } of acls(root)) {
+    if (valid(text.name, name) === undefined) {
+      report(path, 'ISTHMUS_CONFIG_VALUE', 'an ACL is named with up to 63 letters, digits, ".", "_" and "-"', 'key');
+    }
+    checkNames(rules, `the rules of ${formatPath(path)}`, locate, report);
+    for (const rule of rules) checkRule(rule, report);
+  }
+}
+
+function checkRule({ path, value }: Entry, report: Report): void {
+  const given = get(value, 'protocol');
+  const protocol = valid(text.protocol, given ?? 'all');
+  if (protocol === undefined) return;
+  const protocolText = given === undefined ? 'all, as none is given' : text.shown(given);
+  const demand = (key: string, wanted: readonly string[]): void => {
+    if (get(value, key) === undefined || wanted.some((name) => text.PROTOCOLS[name] === protocol)) return;
+    report(
+      [...path, key],
+      'ISTHMUS_CONFIG_RULE',
+      `${key} with protocol ${protocolText}; wanted protocol ${wanted.join(', ')}, or no ${key}`,
+      'key',
+    );
+  };
+  demand('ports', PROTOCOLS_WITH_PORTS);
+  demand('icmp', ICMP_PROTOCOLS);
+}
+
+function checkAclReferences(root: unknown, peerings: Entry[], report: Report): void {
+  const names = acls(root).map(({ name }) => name);
+  for (const { path, value } of peerings) {
+    const acl = valid(text.name, get(value, 'acl'));
+    if (acl === undefined || names.includes(acl)) continue;
+    const known = names.length === 0 ? 'and there are none' : `wanted one of ${names.join(', ')}`;
+    report(
+      [...path, 'acl'],
+      'ISTHMUS_CONFIG_UNKNOWN_ACL',
+      `${text.shown(acl)} is not among acls${didYouMean(acl, names)}; ${known}`,
+    );
+  }
+}
+
+interface Range {
+  readonly prefix: Prefix;
+  /** -1 for this gateway, else the peering's index: ranges of one side may lie within each other. */
+  readonly side: number;
+  readonly path: Path;
+}
+
+/** No address may belong to two sides. Sorted by address, ranges that contain one another form a stack. */
+function checkOverlaps(root: unknown, peerings: Entry[], locate: Locate, report: Report): void {
+  const ranges = collectRanges(root, peerings);
+  const order = ranges.map((_, index) => index).sort((a, b) => compare(ranges[a].prefix, ranges[b].prefix) || a - b);
+  const stack: number[] = [];
+  for (const index of order) {
+    const range = ranges[index];
+    while (stack.length > 0 && !overlaps(ranges[stack[stack.length - 1]].prefix, range.prefix)) stack.pop();
+    const rival = stack.findLast((each) => ranges[each].side !== range.side);
+    stack.push(index);
+    if (rival === undefined) continue;
+    const [earlier, later] = rival < index ? [ranges[rival], range] : [range, ranges[rival]];
+    const { line } = locate(earlier.path);
+    report(
+      later.path,
+      'ISTHMUS_CONFIG_OVERLAP',
+      `${formatPrefix(later.prefix)} overlaps ${formatPrefix(earlier.prefix)} at ${formatPath(earlier.path)} (line ${line}); ` +
+        'wanted each address on one side only',
+    );
+  }
+}
+
+function collectRanges(root: unknown, peerings: Entry[]): Range[] {
+  const ranges: Range[] = [];
+  const add = (side: number, owner: unknown, path: Path, key: string, parse: (value: unknown) => Prefix): void => {
+    for (const entry of oneOrMore(get(owner, key), [...path, key])) {
+      const prefix = valid(parse, entry.value);
+      if (prefix !== undefined) ranges.push({ prefix, side, path: entry.path });
+    }
+  };
+  const gateway = get(root, 'gateway');
+  // Host bits are a fault of their own; what a range covers is plain all the same.
+  const network = (value: unknown): Prefix => canonical(text.anyPrefix(value));
+  add(-1, gateway, ['gateway'], 'address', (value) => ownAddress(text.anyPrefix(value)));
+  add(-1, gateway, ['gateway'], 'subnets', network);
+  for (const [side, { path, value }] of peerings.entries()) {
+    add(side, value, path, 'subnets', network);
+    add(side, value, path, 'address', network);
+  }
+  return ranges;
+}
+
+/** Of an overlay network only our own address is ours. */
+function ownAddress(prefix: Prefix): Prefix {
+  return { ...prefix, bits: prefix.family === 4 ? 32 : 128 };
+}
+
+function compare(a: Prefix, b: Prefix): number {
+  if (a.family !== b.family) return a.family - b.family;
+  for (let word = 0; word < 4; word++) {
+    if (a.address[word] !== b.address[word]) return (a.address[word] >>> 0) - (b.address[word] >>> 0);
+  }
+  return a.bits - b.bits;
+}

@@ -1,0 +1,38 @@
+/**
+ * What the data plane counts, in shared memory: one array per direction, so that each number has one writer. Row 0 is for
+ * what belongs to no peer; row `slot + 1` is a peer's. Float64 holds whole numbers up to 2^53 and needs no carry.
+ */
+import { DROP_REASONS } from '../wire/drop.ts';
+
+/** Peers a device may have, as in wireguard-go. Rows that were never touched take no memory. */
+export const MAX_PEERS = 1 << 16;
+
+export const COUNTER = {
+  /** When the last transport message with a payload, and with or without one, went by: boot-clock ms, 0 never. */
+  dataAt: 0,
+  anyAt: 1,
+  /** Bytes on the underlay, handshakes not included. */
+  bytes: 2,
+  /** Packets of the overlay. */
+  packets: 3,
+  drops: 4,
+  words: 4 + DROP_REASONS.length,
+} as const;
+
+export type Counters = Float64Array<SharedArrayBuffer>;
+
+export function createCounters(): Counters {
+  return new Float64Array(
+    new SharedArrayBuffer((MAX_PEERS + 1) * COUNTER.words * Float64Array.BYTES_PER_ELEMENT),
+  );
+}
+
+/** Where a peer's row begins; slot -1 is nobody's. */
+export function rowOf(slot: number): number {
+  return (slot + 1) * COUNTER.words;
+}
+
+/** Counts `count` packets dropped for `reason` (a `DROP` number). */
+export function countDrop(counters: Counters, slot: number, reason: number, count: number): void {
+  counters[rowOf(slot) + COUNTER.drops + reason] += count;
+}

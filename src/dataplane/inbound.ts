@@ -1,0 +1,307 @@
+/**
+ * UDP to TUN. What happens to a datagram, in order:
+ *
+ *   1. receive    a batch of buffers, each one datagram or a run of them
+ *   2. sort       handshake messages go to the main thread; a transport message's index names its key
+ *   3. open       the batch, in place
+ *   4. replay     the counter must be new; then the sender is who it says, and may have moved (roaming)
+ *   5. unpad      a keepalive ends here
+ *   6. coalesce   runs of one flow of one peer become one super-packet
+ *   7. source     the source's longest match must be the peer; in a gateway the destination must be local
+ *   8. judge      flow table and ACL, in a gateway
+ *   9. write      to the TUN
+ *
+ * This thread alone writes the replay windows, and the counters of its direction.
+ */
+import { DROP } from '../wire/drop.ts';
+import { ENDPOINT_WORDS } from '../wire/endpoint.ts';
+import { MESSAGE, TRANSPORT, TRANSPORT_OVERHEAD } from '../wire/messages.ts';
+import { Packet } from '../wire/packet.ts';
+import type { EndpointStore, InboundQueue } from '../nic/index.ts';
+import { BUFFER, GROUP, ROW, STATUS } from '../nic/layout.ts';
+import { IN, Policy } from '../policy/policy.ts';
+import { PrefixTable, buildPrefixTable } from '../routing/prefix-table.ts';
+import { ReplayWindow } from '../session/replay.ts';
+import { COUNTER, countDrop, rowOf } from './counters.ts';
+import type { Counters } from './counters.ts';
+import { LOCAL, MAX_QUEUED_HANDSHAKES, SHARED } from './messages.ts';
+import type { InboundOrder, Report } from './messages.ts';
+
+/** A key to open with. A responder's is confirmed by the first message under it. */
+interface ReceiveKey {
+  readonly peer: InboundPeer;
+  readonly key: number;
+  readonly index: number;
+  readonly expiresAt: number;
+  readonly window: ReplayWindow;
+  confirmed: boolean;
+}
+
+interface InboundPeer {
+  readonly slot: number;
+  acl: number;
+  /** As last seen; where the peer is said to be can differ, if a handshake or the operator moved it since. */
+  readonly endpoint: Int32Array;
+}
+
+/** The row word that holds, inbound, the buffer that the datagram is in. */
+const ROW_BUFFER = ROW.receiver;
+
+export class Inbound {
+  readonly #queue: InboundQueue;
+  readonly #counters: Counters;
+  readonly #endpoints: EndpointStore;
+  readonly #shared: Int32Array;
+  readonly #report: (report: Report) => void;
+  readonly #packet = new Packet();
+  readonly #view: DataView;
+  readonly #keys = new Map<number, ReceiveKey>();
+  readonly #peers = new Map<number, InboundPeer>();
+  /** The key of each row of the batch. */
+  readonly #rowKeys: (ReceiveKey | undefined)[];
+  #lastKey: ReceiveKey | undefined;
+  #routes = new PrefixTable(buildPrefixTable([]));
+  #policy: Policy | undefined;
+
+  constructor(
+    queue: InboundQueue,
+    counters: Counters,
+    endpoints: EndpointStore,
+    shared: Int32Array,
+    report: (report: Report) => void,
+  ) {
+    this.#queue = queue;
+    this.#counters = counters;
+    this.#endpoints = endpoints;
+    this.#shared = shared;
+    this.#report = report;
+    this.#view = new DataView(queue.slab.buffer, queue.slab.byteOffset, queue.slab.byteLength);
+    this.#rowKeys = new Array<ReceiveKey | undefined>(queue.rows.length / ROW.words).fill(undefined);
+  }
+
+  /** Carries one batch. Returns buffers received, or a negative errno if there was none. */
+  round(): number {
+    const { buffers } = this.#queue;
+    const count = this.#queue.receive();
+    let rows = 0;
+    for (let buffer = 0; buffer < count; buffer++) {
+      const at = buffer * BUFFER.words;
+      const segment = buffers[at + BUFFER.segment];
+      let offset = buffers[at + BUFFER.offset];
+      let left = buffers[at + BUFFER.length];
+      do {
+        const length = left < segment ? left : segment;
+        if (this.#sort(rows, buffer, offset, length) && ++rows === this.#rowKeys.length) rows = this.#carry(rows);
+        offset += segment;
+        left -= segment;
+      } while (left > 0);
+    }
+    if (rows > 0) this.#carry(rows);
+    return count;
+  }
+
+  apply(order: InboundOrder): void {
+    switch (order.type) {
+      case 'socket':
+        this.#queue.useSocket(order.fd);
+        break;
+      case 'routes':
+        this.#routes = new PrefixTable(order.routes);
+        break;
+      case 'policy':
+        this.#policy = new Policy(order.program, order.flows, order.counters);
+        break;
+      case 'peer': {
+        const peer = this.#peer(order.slot);
+        peer.acl = order.acl;
+        peer.endpoint.fill(0);
+        break;
+      }
+      case 'peerGone':
+        this.#peers.delete(order.slot);
+        this.#counters.fill(0, rowOf(order.slot), rowOf(order.slot + 1));
+        break;
+      case 'receiveKey':
+        this.#keys.set(order.index, {
+          peer: this.#peer(order.slot),
+          key: order.key,
+          index: order.index,
+          expiresAt: order.expiresAt,
+          window: new ReplayWindow(),
+          confirmed: order.confirmed,
+        });
+        break;
+      case 'receiveKeyGone':
+        this.#keys.delete(order.index);
+        if (this.#lastKey?.index === order.index) this.#lastKey = undefined;
+        break;
+    }
+  }
+
+  /** Step 2. True if the datagram is a transport message that now stands in row `row`. */
+  #sort(row: number, buffer: number, offset: number, length: number): boolean {
+    const view = this.#view;
+    const type = length >= 4 ? view.getInt32(offset, true) : 0;
+    if (type !== MESSAGE.transport) {
+      this.#forward(type, buffer, offset, length);
+      return false;
+    }
+    if (length < TRANSPORT_OVERHEAD) {
+      countDrop(this.#counters, -1, DROP['malformed-datagram'], 1);
+      return false;
+    }
+    const index = view.getInt32(offset + TRANSPORT.receiver, true);
+    let key = this.#lastKey;
+    if (key?.index !== index) {
+      key = this.#keys.get(index);
+      if (key === undefined) {
+        countDrop(this.#counters, -1, DROP['unknown-index'], 1);
+        return false;
+      }
+      this.#lastKey = key;
+    }
+    if (this.#queue.clock[0] >= key.expiresAt) {
+      countDrop(this.#counters, key.peer.slot, DROP['key-expired'], 1);
+      return false;
+    }
+    const { rows } = this.#queue;
+    const at = row * ROW.words;
+    rows[at + ROW.offset] = offset;
+    rows[at + ROW.length] = length;
+    rows[at + ROW.key] = key.key;
+    rows[at + ROW.counterLo] = view.getInt32(offset + TRANSPORT.counter, true);
+    rows[at + ROW.counterHi] = view.getInt32(offset + TRANSPORT.counter + 4, true);
+    rows[at + ROW.peer] = key.peer.slot;
+    rows[at + ROW_BUFFER] = buffer;
+    this.#rowKeys[row] = key;
+    return true;
+  }
+
+  /** Gives a handshake message to the main thread, unless too many wait there. */
+  #forward(type: number, buffer: number, offset: number, length: number): void {
+    if (type < MESSAGE.initiation || type > MESSAGE.cookieReply) {
+      return countDrop(this.#counters, -1, DROP['malformed-datagram'], 1);
+    }
+    if (Atomics.load(this.#shared, SHARED.handshakes) >= MAX_QUEUED_HANDSHAKES) {
+      return countDrop(this.#counters, -1, DROP['handshake-queue-full'], 1);
+    }
+    Atomics.add(this.#shared, SHARED.handshakes, 1);
+    const { slab, buffers } = this.#queue;
+    const at = buffer * BUFFER.words + BUFFER.endpoint;
+    this.#report({
+      type: 'handshake',
+      message: slab.slice(offset, offset + length),
+      from: buffers.slice(at, at + ENDPOINT_WORDS),
+    });
+  }
+
+  /** Steps 3 to 9 for rows [0, count). Returns 0, the rows then in use. */
+  #carry(count: number): number {
+    const queue = this.#queue;
+    queue.open(count);
+    for (let row = 0; row < count; row++) this.#accept(row);
+    const groups = queue.coalesce(count);
+    for (let group = 0; group < groups; group++) this.#decide(group * GROUP.words);
+    queue.writeTun(groups);
+    if (queue.status[STATUS.failed] > 0) {
+      countDrop(this.#counters, -1, DROP['write-failed'], queue.status[STATUS.failed]);
+    }
+    return 0;
+  }
+
+  /** Steps 4 and 5. A row that goes on has verdict 0 and the inner packet's offset and length. */
+  #accept(row: number): void {
+    const { rows, clock, slab } = this.#queue;
+    const at = row * ROW.words;
+    const key = this.#rowKeys[row]!;
+    const { peer } = key;
+    if (rows[at + ROW.verdict] !== 0) return countDrop(this.#counters, peer.slot, DROP['bad-tag'], 1);
+    if (!key.window.accept(rows[at + ROW.counterLo], rows[at + ROW.counterHi])) {
+      return this.#drop(at, peer.slot, DROP['replayed']);
+    }
+    if (!key.confirmed) {
+      key.confirmed = true;
+      this.#report({ type: 'confirmed', slot: peer.slot, index: key.index });
+    }
+    this.#noticeRoaming(peer, rows[at + ROW_BUFFER]);
+    const mine = rowOf(peer.slot);
+    const length = rows[at + ROW.length];
+    this.#counters[mine + COUNTER.bytes] += length;
+    this.#counters[mine + COUNTER.anyAt] = clock[0];
+    if (length === TRANSPORT_OVERHEAD) {
+      rows[at + ROW.length] = 0;
+      return;
+    }
+    const offset = rows[at + ROW.offset] + TRANSPORT.payload;
+    const available = length - TRANSPORT_OVERHEAD;
+    const inner = innerLength(slab, offset, available);
+    if (inner === 0) return this.#drop(at, peer.slot, DROP['malformed-packet']);
+    this.#counters[mine + COUNTER.dataAt] = clock[0];
+    rows[at + ROW.offset] = offset;
+    rows[at + ROW.length] = inner;
+  }
+
+  /** Steps 7 and 8 for the group that begins at word `group`. */
+  #decide(group: number): void {
+    const { rows, groups, slab, clock } = this.#queue;
+    const packet = this.#packet;
+    const at = groups[group + GROUP.first] * ROW.words;
+    const count = groups[group + GROUP.count];
+    const slot = rows[at + ROW.peer];
+    const offset = rows[at + ROW.offset];
+    let reason = 0;
+    if (!packet.parse(slab, offset, rows[at + ROW.length])) reason = DROP['malformed-packet'];
+    else if (this.#routes.lookup(packet.version, packet.src0, packet.src1, packet.src2, packet.src3) !== slot) {
+      reason = DROP['source-not-allowed'];
+    } else if (this.#policy !== undefined) {
+      const destination = this.#routes.lookup(packet.version, packet.dst0, packet.dst1, packet.dst2, packet.dst3);
+      if (destination !== LOCAL) reason = DROP['destination-not-local'];
+      else {
+        const { acl } = this.#rowKeys[groups[group + GROUP.first]]!.peer;
+        reason = this.#policy.judge(packet, slab, offset, slot, acl, IN, clock[0], count);
+      }
+    }
+    groups[group + GROUP.verdict] = reason;
+    if (reason !== 0) countDrop(this.#counters, slot, reason, count);
+    else this.#counters[rowOf(slot) + COUNTER.packets] += count;
+  }
+
+  /** An authenticated, new message came from `buffer`'s endpoint: that is where the peer is (white paper §6.5). */
+  #noticeRoaming(peer: InboundPeer, buffer: number): void {
+    const { buffers } = this.#queue;
+    const from = buffer * BUFFER.words + BUFFER.endpoint;
+    const { endpoint } = peer;
+    let same = true;
+    for (let word = 0; word < ENDPOINT_WORDS; word++) if (endpoint[word] !== buffers[from + word]) same = false;
+    if (same) return;
+    for (let word = 0; word < ENDPOINT_WORDS; word++) endpoint[word] = buffers[from + word];
+    this.#endpoints.setEndpoint(peer.slot, endpoint);
+  }
+
+  #drop(at: number, slot: number, reason: number): void {
+    this.#queue.rows[at + ROW.verdict] = -1;
+    countDrop(this.#counters, slot, reason, 1);
+  }
+
+  #peer(slot: number): InboundPeer {
+    let peer = this.#peers.get(slot);
+    if (peer === undefined) {
+      peer = { slot, acl: -1, endpoint: new Int32Array(ENDPOINT_WORDS) };
+      this.#peers.set(slot, peer);
+    }
+    return peer;
+  }
+}
+
+/** Bytes of the IP packet inside `available` bytes of plaintext, the rest being padding; 0 if there is none. */
+function innerLength(slab: Uint8Array, offset: number, available: number): number {
+  if (available < 20) return 0;
+  const version = slab[offset] >>> 4;
+  const length =
+    version === 4
+      ? (slab[offset + 2] << 8) | slab[offset + 3]
+      : version === 6
+        ? 40 + ((slab[offset + 4] << 8) | slab[offset + 5])
+        : 0;
+  return length >= 20 && length <= available ? length : 0;
+}

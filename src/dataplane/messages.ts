@@ -1,0 +1,61 @@
+/** What the control plane and the two data-plane threads say to each other. All of it is rare. */
+import type { AclProgram } from '../policy/acl.ts';
+import type { FlowTableData } from '../policy/flow-table.ts';
+import type { PolicyCounters } from '../policy/policy.ts';
+import type { PrefixTableData } from '../routing/prefix-table.ts';
+import type { Endpoint } from '../wire/endpoint.ts';
+import type { KeyHandle } from '../nic/index.ts';
+
+/** In the route table of a gateway: the local VPC and the gateway's own overlay addresses. Peers are their slots. */
+export const LOCAL = 1 << 30;
+
+/** Main thread to both threads. */
+export type SharedOrder =
+  | { type: 'socket'; fd: number; gso: boolean }
+  | { type: 'mtu'; mtu: number }
+  | { type: 'routes'; routes: PrefixTableData }
+  /** From now on every packet is judged; a device without this is plain WireGuard, where allowed IPs decide. */
+  | { type: 'policy'; program: AclProgram; flows: FlowTableData; counters: PolicyCounters }
+  /** The peer's ACL, -1 for none; said anew when its endpoint was set other than by its data. */
+  | { type: 'peer'; slot: number; acl: number }
+  | { type: 'peerGone'; slot: number }
+  | { type: 'stop' };
+
+export type OutboundOrder =
+  | SharedOrder
+  /** Seal under this key from now on, until `expiresAt` (boot-clock ms). */
+  | { type: 'sendKey'; slot: number; key: KeyHandle; receiver: number; expiresAt: number }
+  | { type: 'sendKeyGone'; slot: number; key: KeyHandle }
+  | { type: 'keepalive'; slot: number }
+  | { type: 'discardStaged'; slot: number };
+
+export type InboundOrder =
+  | SharedOrder
+  /** Open messages to `index` by this key. `confirmed`: an initiator's; a responder's waits for its first message. */
+  | { type: 'receiveKey'; slot: number; key: KeyHandle; index: number; confirmed: boolean; expiresAt: number }
+  | { type: 'receiveKeyGone'; index: number };
+
+/** A data-plane thread to the main thread. */
+export type Report =
+  | { type: 'ready' }
+  /** The thread no longer uses this socket. */
+  | { type: 'released'; fd: number }
+  /** A handshake message or cookie reply. */
+  | { type: 'handshake'; message: Uint8Array; from: Endpoint }
+  /** A packet waits for a session, or the key's counter calls for a new one. */
+  | { type: 'wanted'; slot: number }
+  /** The first message under a responder's new keypair. */
+  | { type: 'confirmed'; slot: number; index: number }
+  | { type: 'tunFailed'; error: number };
+
+/** Words of the Int32Array that both sides of a thread share. */
+export const SHARED = {
+  /** Orders posted so far. */
+  orders: 0,
+  /** Handshake messages posted by the inbound thread and not yet taken by the main thread. */
+  handshakes: 1,
+  words: 2,
+} as const;
+
+/** Handshake messages that may wait; more are dropped, so that a flood can't grow memory. */
+export const MAX_QUEUED_HANDSHAKES = 1024;

@@ -1,0 +1,268 @@
+/**
+ * TUN to UDP. What happens to a packet, in order:
+ *
+ *   1. read       a batch from the TUN; a super-packet is one row
+ *   2. parse      malformed ones are dropped
+ *   3. route      the destination's longest match is the peer; in a gateway the source must be local
+ *   4. judge      flow table and ACL, in a gateway
+ *   5. key        the peer's current key and the next counters; without a session the packet waits (staged)
+ *   6. seal       the batch, cut into segments, padded
+ *   7. send       in runs of equal datagrams
+ *
+ * This thread alone writes the send counters, and the counters of its direction.
+ */
+import { DROP } from '../wire/drop.ts';
+import { Packet } from '../wire/packet.ts';
+import type { OutboundQueue } from '../nic/index.ts';
+import { ROW, RUN, STATUS } from '../nic/layout.ts';
+import { OUT, Policy } from '../policy/policy.ts';
+import { PrefixTable, buildPrefixTable } from '../routing/prefix-table.ts';
+import { REJECT_AFTER_MESSAGES, REKEY_AFTER_MESSAGES } from '../session/constants.ts';
+import { Staging } from '../session/staging.ts';
+import { COUNTER, MAX_PEERS, countDrop, rowOf } from './counters.ts';
+import type { Counters } from './counters.ts';
+import { LOCAL } from './messages.ts';
+import type { OutboundOrder, Report } from './messages.ts';
+
+/** The counter's limit, as unsigned words. */
+const REJECT_HI = REJECT_AFTER_MESSAGES.hi >>> 0;
+const REJECT_LO = REJECT_AFTER_MESSAGES.lo >>> 0;
+/** Where the packet of a keepalive, and staged ones, are put while no batch is in the slab. */
+const SCRATCH_OFFSET = 64;
+/** A thread asks for the same peer's session at most this often, in ms. */
+const WANT_INTERVAL = 100;
+
+export class Outbound {
+  readonly #queue: OutboundQueue;
+  readonly #counters: Counters;
+  readonly #report: (report: Report) => void;
+  readonly #packet = new Packet();
+  #routes = new PrefixTable(buildPrefixTable([]));
+  #policy: Policy | undefined;
+  #mtu = 1420;
+
+  // By peer slot. A key of 0 is none.
+  readonly #key = new Int32Array(MAX_PEERS);
+  readonly #receiver = new Int32Array(MAX_PEERS);
+  readonly #counterLo = new Float64Array(MAX_PEERS);
+  readonly #counterHi = new Float64Array(MAX_PEERS);
+  readonly #expiresAt = new Float64Array(MAX_PEERS);
+  readonly #wantedAt = new Float64Array(MAX_PEERS).fill(-Infinity);
+  readonly #acl = new Int32Array(MAX_PEERS).fill(-1);
+  /** The session just made was confirmed by staged packets, so its first keepalive need not be sent. */
+  readonly #confirmedByData = new Uint8Array(MAX_PEERS);
+  readonly #staging = new Map<number, Staging>();
+
+  constructor(queue: OutboundQueue, counters: Counters, report: (report: Report) => void) {
+    this.#queue = queue;
+    this.#counters = counters;
+    this.#report = report;
+  }
+
+  /** Carries one batch. Returns packets read, or a negative errno if there was none. */
+  round(): number {
+    const count = this.#queue.readTun(this.#queue.rows.length / ROW.words);
+    if (count <= 0) return count;
+    for (let row = 0; row < count; row++) this.#decide(row * ROW.words);
+    this.#transmit(count);
+    return count;
+  }
+
+  apply(order: OutboundOrder): void {
+    switch (order.type) {
+      case 'socket':
+        this.#queue.useSocket(order.fd, order.gso);
+        break;
+      case 'mtu':
+        this.#mtu = order.mtu;
+        break;
+      case 'routes':
+        this.#routes = new PrefixTable(order.routes);
+        break;
+      case 'policy':
+        this.#policy = new Policy(order.program, order.flows, order.counters);
+        break;
+      case 'peer':
+        this.#acl[order.slot] = order.acl;
+        break;
+      case 'peerGone':
+        this.#forget(order.slot);
+        break;
+      case 'sendKey':
+        this.#useKey(order.slot, order.key, order.receiver, order.expiresAt);
+        break;
+      case 'sendKeyGone':
+        if (this.#key[order.slot] === order.key) this.#key[order.slot] = 0;
+        break;
+      case 'keepalive':
+        this.#keepalive(order.slot);
+        break;
+      case 'discardStaged':
+        this.#discardStaged(order.slot);
+        break;
+    }
+  }
+
+  /** Steps 2 to 5 for the row that begins at word `row`. */
+  #decide(row: number): void {
+    const { rows, slab, clock } = this.#queue;
+    const packet = this.#packet;
+    const offset = rows[row + ROW.offset];
+    const segments = rows[row + ROW.segments];
+    if (segments === 0 || !packet.parse(slab, offset, rows[row + ROW.length])) {
+      return this.#drop(row, -1, DROP['malformed-packet'], 1);
+    }
+    const slot = this.#routes.lookup(packet.version, packet.dst0, packet.dst1, packet.dst2, packet.dst3);
+    if (slot < 0 || slot === LOCAL) return this.#drop(row, -1, DROP['no-route'], segments);
+    if (this.#policy !== undefined) {
+      const source = this.#routes.lookup(packet.version, packet.src0, packet.src1, packet.src2, packet.src3);
+      if (source !== LOCAL) return this.#drop(row, slot, DROP['source-not-local'], segments);
+      const reason = this.#policy.judge(packet, slab, offset, slot, this.#acl[slot], OUT, clock[0], segments);
+      if (reason !== 0) return this.#drop(row, slot, reason, segments);
+    }
+    if (!this.#takeCounters(row, slot, segments)) return this.#stage(row, slot);
+    const mine = rowOf(slot);
+    this.#counters[mine + COUNTER.dataAt] = clock[0];
+    this.#counters[mine + COUNTER.packets] += segments;
+  }
+
+  /** Writes key and counters into the row. False if the peer has no key that may still be used. */
+  #takeCounters(row: number, slot: number, segments: number): boolean {
+    const { rows, clock } = this.#queue;
+    if (this.#key[slot] === 0 || clock[0] >= this.#expiresAt[slot]) return false;
+    const lo = this.#counterLo[slot];
+    const hi = this.#counterHi[slot];
+    if (hi >= REKEY_AFTER_MESSAGES.hi) {
+      if (hi === REJECT_HI && lo + segments > REJECT_LO) return false;
+      this.#want(slot);
+    }
+    rows[row + ROW.key] = this.#key[slot];
+    rows[row + ROW.counterLo] = lo | 0;
+    rows[row + ROW.counterHi] = hi | 0;
+    rows[row + ROW.receiver] = this.#receiver[slot];
+    rows[row + ROW.endpoint] = slot;
+    const next = lo + segments;
+    this.#counterLo[slot] = next >= 0x1_0000_0000 ? next - 0x1_0000_0000 : next;
+    if (next >= 0x1_0000_0000) this.#counterHi[slot]++;
+    return true;
+  }
+
+  /** Steps 6 and 7 for rows [0, count). */
+  #transmit(count: number): void {
+    const queue = this.#queue;
+    for (let from = 0; from < count; ) {
+      const to = queue.seal(from, count, this.#mtu);
+      if (to < 0) return;
+      if (queue.status[STATUS.failed] > 0) this.#countUnsealed(from, to);
+      this.#countRuns();
+      queue.send();
+      if (queue.status[STATUS.failed] > 0) this.#countUnsent(queue.status[STATUS.failed]);
+      from = to;
+    }
+  }
+
+  #countRuns(): void {
+    const { runs, status, clock } = this.#queue;
+    const words = status[STATUS.runs] * RUN.words;
+    for (let run = 0; run < words; run += RUN.words) {
+      const mine = rowOf(runs[run + RUN.endpoint]);
+      this.#counters[mine + COUNTER.bytes] += runs[run + RUN.length];
+      this.#counters[mine + COUNTER.anyAt] = clock[0];
+    }
+  }
+
+  /** A key that was freed since the row was decided. */
+  #countUnsealed(from: number, to: number): void {
+    const { rows } = this.#queue;
+    for (let row = from * ROW.words; row < to * ROW.words; row += ROW.words) {
+      if (rows[row + ROW.key] === 0 || rows[row + ROW.verdict] === 0) continue;
+      countDrop(this.#counters, rows[row + ROW.endpoint], DROP['key-expired'], rows[row + ROW.segments]);
+    }
+  }
+
+  #countUnsent(count: number): void {
+    countDrop(this.#counters, this.#queue.runs[RUN.endpoint], DROP['send-failed'], count);
+  }
+
+  #drop(row: number, slot: number, reason: number, count: number): void {
+    this.#queue.rows[row + ROW.key] = 0;
+    countDrop(this.#counters, slot, reason, count);
+  }
+
+  #want(slot: number): void {
+    const now = this.#queue.clock[0];
+    if (now - this.#wantedAt[slot] < WANT_INTERVAL) return;
+    this.#wantedAt[slot] = now;
+    this.#report({ type: 'wanted', slot });
+  }
+
+  /** Keeps a packet until there is a session, and asks for one. */
+  #stage(row: number, slot: number): void {
+    const { rows, slab } = this.#queue;
+    const offset = rows[row + ROW.offset];
+    rows[row + ROW.key] = 0;
+    let staging = this.#staging.get(slot);
+    if (staging === undefined) this.#staging.set(slot, (staging = new Staging()));
+    const dropped = staging.push(
+      slab.subarray(offset, offset + rows[row + ROW.length]),
+      rows.subarray(row, row + ROW.words),
+    );
+    if (dropped > 0) countDrop(this.#counters, slot, DROP['staging-full'], dropped);
+    this.#want(slot);
+  }
+
+  #useKey(slot: number, key: number, receiver: number, expiresAt: number): void {
+    this.#key[slot] = key;
+    this.#receiver[slot] = receiver;
+    this.#counterLo[slot] = 0;
+    this.#counterHi[slot] = 0;
+    this.#expiresAt[slot] = expiresAt;
+    this.#wantedAt[slot] = -Infinity;
+    const staging = this.#staging.get(slot);
+    this.#confirmedByData[slot] = staging === undefined ? 0 : 1;
+    if (staging === undefined) return;
+    this.#staging.delete(slot);
+    staging.drain((bytes, descriptor) => this.#sendStaged(slot, bytes, descriptor));
+  }
+
+  #sendStaged(slot: number, bytes: Uint8Array, descriptor: Int32Array): void {
+    const { rows, slab, clock } = this.#queue;
+    rows.set(descriptor);
+    rows[ROW.offset] = SCRATCH_OFFSET;
+    slab.set(bytes, SCRATCH_OFFSET);
+    const segments = rows[ROW.segments];
+    if (!this.#takeCounters(0, slot, segments)) return this.#drop(0, slot, DROP['no-session'], segments);
+    const mine = rowOf(slot);
+    this.#counters[mine + COUNTER.dataAt] = clock[0];
+    this.#counters[mine + COUNTER.packets] += segments;
+    this.#transmit(1);
+  }
+
+  #keepalive(slot: number): void {
+    if (this.#confirmedByData[slot] === 1) {
+      this.#confirmedByData[slot] = 0;
+      return;
+    }
+    const { rows } = this.#queue;
+    rows.fill(0, 0, ROW.words);
+    rows[ROW.offset] = SCRATCH_OFFSET;
+    rows[ROW.segments] = 1;
+    if (this.#takeCounters(0, slot, 1)) this.#transmit(1);
+    else this.#want(slot);
+  }
+
+  #discardStaged(slot: number): void {
+    const staging = this.#staging.get(slot);
+    if (staging === undefined) return;
+    this.#staging.delete(slot);
+    countDrop(this.#counters, slot, DROP['no-session'], staging.clear());
+  }
+
+  #forget(slot: number): void {
+    this.#discardStaged(slot);
+    this.#key[slot] = 0;
+    this.#acl[slot] = -1;
+    this.#wantedAt[slot] = -Infinity;
+    this.#counters.fill(0, rowOf(slot), rowOf(slot + 1));
+  }
+}

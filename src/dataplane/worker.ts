@@ -1,0 +1,85 @@
+/** A data-plane thread: carries batches, obeys orders between them, waits when there is nothing to do. */
+import { constants } from 'node:os';
+import { parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads';
+import { captureInbound, captureOutbound } from '../nic/capture.ts';
+import { endpoints, inboundQueue, outboundQueue } from '../nic/native.ts';
+import type { Tun } from '../nic/native.ts';
+import { EVENT } from '../nic/layout.ts';
+import { Inbound } from './inbound.ts';
+import type { Counters } from './counters.ts';
+import { SHARED } from './messages.ts';
+import type { InboundOrder, OutboundOrder, Report } from './messages.ts';
+import { Outbound } from './outbound.ts';
+
+export interface WorkerData {
+  readonly direction: 'outbound' | 'inbound';
+  readonly tun: Tun;
+  readonly wakeFd: number;
+  readonly counters: Counters;
+  readonly shared: Int32Array;
+  /** A pcap file to which every packet of the overlay is added, or empty. */
+  readonly capture: string;
+}
+
+/** Longest sleep, in ms: nothing depends on it, as every order wakes the thread. */
+const SLEEP = 1000;
+/** Times a thread gives way and looks again before it sleeps; a wake-up costs more. */
+const YIELDS = 2;
+
+const { direction, tun, wakeFd, counters, shared, capture } = workerData as WorkerData;
+const port = parentPort!;
+const report = (message: Report): void => port.postMessage(message);
+let socket = -1;
+let ordersSeen = 0;
+
+function run(
+  queue: { wait(milliseconds: number): number; yield(): void },
+  carrier: { round(): number },
+  apply: (order: never) => void,
+): void {
+  let idle = 0;
+  let failed = false;
+  for (;;) {
+    if (Atomics.load(shared, SHARED.orders) !== ordersSeen && !obey(apply)) return;
+    const count = carrier.round();
+    if (count > 0) {
+      idle = 0;
+    } else if (idle++ < YIELDS) {
+      queue.yield();
+    } else {
+      idle = 0;
+      const events = queue.wait(SLEEP);
+      if ((events & EVENT.error) === 0) continue;
+      // The TUN is gone, and every wait would be over at once: the main thread decides what becomes of us.
+      if (!failed) report({ type: 'tunFailed', error: constants.errno.EIO });
+      failed = true;
+      Atomics.wait(shared, SHARED.orders, ordersSeen, SLEEP);
+    }
+  }
+}
+
+/** Takes the orders that have come. False after `stop`. */
+function obey(apply: (order: never) => void): boolean {
+  ordersSeen = Atomics.load(shared, SHARED.orders);
+  for (let received = receiveMessageOnPort(port); received !== undefined; received = receiveMessageOnPort(port)) {
+    const order = received.message as OutboundOrder | InboundOrder;
+    if (order.type === 'stop') return false;
+    apply(order as never);
+    if (order.type !== 'socket') continue;
+    if (socket >= 0) report({ type: 'released', fd: socket });
+    socket = order.fd;
+  }
+  return true;
+}
+
+if (direction === 'outbound') {
+  const queue = captureOutbound(outboundQueue(tun, wakeFd), capture);
+  const outbound = new Outbound(queue, counters, report);
+  report({ type: 'ready' });
+  run(queue, outbound, (order: OutboundOrder) => outbound.apply(order));
+} else {
+  const queue = captureInbound(inboundQueue(tun, wakeFd), capture);
+  const inbound = new Inbound(queue, counters, endpoints, shared, report);
+  report({ type: 'ready' });
+  run(queue, inbound, (order: InboundOrder) => inbound.apply(order));
+}

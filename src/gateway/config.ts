@@ -1,0 +1,102 @@
+import type { Prefix } from '../routing/prefix.ts';
+
+// Control checks addresses by these and may import nothing below the gateway.
+export { canonical, hasHostBits, overlaps } from '../routing/prefix.ts';
+
+/** What a gateway runs by: everything resolved, checked and in the units that the name says. Plain data. */
+export interface GatewayConfig {
+  /** What people call this gateway. */
+  readonly name: string;
+  /** Name of the TUN. */
+  readonly interface: string;
+  /** Overlay addresses of this gateway, each with the length of its network: host bits are set. */
+  readonly addresses: readonly Prefix[];
+  readonly listen: Listen;
+  /** Bytes of an overlay packet, or `auto`. */
+  readonly mtu: number | 'auto';
+  /** The local VPC. */
+  readonly subnets: readonly Prefix[];
+  /** Age at which a session is renewed. */
+  readonly rekeyAfterMs: number;
+  /** Flows that the flow table holds; a power of two. */
+  readonly flows: number;
+  readonly peerings: readonly PeeringConfig[];
+  /** In the order of the file; a peering names one by its index. */
+  readonly acls: readonly AclConfig[];
+}
+
+export interface Listen {
+  /** A local address, or undefined for all of them. */
+  readonly address: string | undefined;
+  readonly port: number;
+}
+
+export interface PeeringConfig {
+  readonly name: string;
+  readonly keys: PskKeys | PlainKeys;
+  /** Where the peer is called; undefined when it is the one that calls. */
+  readonly endpoint: RemoteHost | undefined;
+  /** The peer's VPC. */
+  readonly subnets: readonly Prefix[];
+  /** The peer's overlay addresses, at full length (/32 or /128). Empty when neither given nor derivable. */
+  readonly addresses: readonly Prefix[];
+  /** Interval of persistent keepalives; 0 for none. */
+  readonly keepaliveMs: number;
+  /** Index into `GatewayConfig.acls`, or -1: nothing passes. */
+  readonly acl: number;
+}
+
+export type Role = 'server' | 'client';
+export type CipherChoice = 'auto' | 'aes-256-gcm' | 'chacha20-poly1305';
+
+/** All keys come from one PSK; the role says which of its two identities is ours. */
+export interface PskKeys {
+  readonly kind: 'psk';
+  readonly role: Role;
+  readonly cipher: CipherChoice;
+  /** At least 32 bytes. */
+  readonly psk: Uint8Array;
+}
+
+/** Keys as any WireGuard configuration has them, 32 bytes each. The cipher is always ChaCha20-Poly1305. */
+export interface PlainKeys {
+  readonly kind: 'plain';
+  readonly privateKey: Uint8Array;
+  readonly publicKey: Uint8Array;
+  /** All zero when none is set. */
+  readonly presharedKey: Uint8Array;
+}
+
+/** An IP address without brackets or a host name, and a UDP port. */
+export interface RemoteHost {
+  readonly host: string;
+  readonly port: number;
+}
+
+export interface AclConfig {
+  readonly name: string;
+  /** The verdict when no rule matches. */
+  readonly otherwise: 'allow' | 'deny';
+  /** The first that matches decides. */
+  readonly rules: readonly AclRuleConfig[];
+}
+
+export interface AclRuleConfig {
+  readonly name: string;
+  readonly action: 'allow' | 'deny';
+  readonly direction: 'in' | 'out' | 'both';
+  /** IP protocol number; -1 for all. 1 (ICMP) stands for ICMPv6 too. */
+  readonly protocol: number;
+  /** Empty for any. */
+  readonly sources: readonly Prefix[];
+  /** Empty for any. */
+  readonly destinations: readonly Prefix[];
+  /** Ranges of destination ports, ends included. Empty for any. */
+  readonly ports: readonly (readonly [from: number, to: number])[];
+  /** -1 for any. */
+  readonly icmpType: number;
+  /** -1 for any. */
+  readonly icmpCode: number;
+  /** Where the file has the rule, counted from 1. */
+  readonly line: number;
+}

@@ -1,0 +1,365 @@
+/** The composition root: a configuration becomes a running gateway, and a new configuration changes it by difference. */
+import { randomInt } from 'node:crypto';
+import { lookup } from 'node:dns/promises';
+import { readFileSync } from 'node:fs';
+import { isIP } from 'node:net';
+import { LOCAL } from '../dataplane/messages.ts';
+import { createCapture } from '../nic/capture.ts';
+import { openTun } from '../nic/native.ts';
+import { derivePeering, publicKey } from '../noise/psk.ts';
+import { createFlowTable } from '../policy/flow-table.ts';
+import type { FlowTableData } from '../policy/flow-table.ts';
+import type { PrefixEntry } from '../routing/prefix-table.ts';
+import { formatPrefix, prefixContains } from '../routing/prefix.ts';
+import type { Prefix } from '../routing/prefix.ts';
+import { timing } from '../session/constants.ts';
+import type { Credential } from '../session/identities.ts';
+import type { Peer } from '../session/peer.ts';
+import { addressWords, endpointFrom, formatEndpoint } from '../wire/endpoint.ts';
+import type { GatewayConfig, Listen, PeeringConfig } from './config.ts';
+import type { DeviceState } from './device-state.ts';
+import { IsthmusError } from './errors.ts';
+import { LastSeen } from './last-seen.ts';
+import {
+  addAddress,
+  addRoute,
+  automaticMtu,
+  configureLink,
+  enableForwarding,
+  ip,
+  removeAddress,
+  removeRoute,
+} from './network.ts';
+import { Rules } from './rules.ts';
+import type { GatewayStatus, PeerStatus } from './status.ts';
+import { Tunnel } from './tunnel.ts';
+import type { Ending, Log } from './tunnel.ts';
+
+/** Sockets and what is remembered across restarts. */
+export const RUN_FOLDER = '/run/isthmus';
+
+/** How often names are resolved again for peers that don't answer, and where peers are is written down, in ms. */
+const HOUSEKEEPING = 1000;
+const RESOLVE_AGAIN = 30_000;
+/** A peer whose last handshake is older than this is unreachable. */
+const SESSION_LIFE = 180_000;
+
+interface Peering {
+  config: PeeringConfig;
+  readonly peer: Peer;
+  resolvedAt: number;
+}
+
+export class Gateway {
+  readonly tunnel: Tunnel;
+  readonly #log: Log;
+  readonly #startedAt = Date.now();
+  readonly #peerings = new Map<string, Peering>();
+  readonly #lastSeen: LastSeen;
+  readonly #flows: FlowTableData;
+  #config: GatewayConfig;
+  #rules: Rules;
+  #restoreForwarding: () => void = () => undefined;
+  #housekeeping: NodeJS.Timeout | undefined;
+
+  /** Starts everything, or nothing: what was begun is taken back if a part fails. */
+  static async start(config: GatewayConfig, options: { log: Log; capture: string }): Promise<Gateway> {
+    const { log, capture } = options;
+    if (capture !== '') createCapture(capture);
+    const tun = openInterface(config.interface);
+    const tunnel = await Tunnel.start({ tun, timing: timing(config.rekeyAfterMs), capture, log });
+    const gateway = new Gateway(config, tunnel, log);
+    try {
+      await gateway.#begin();
+    } catch (error) {
+      await gateway.close();
+      throw error;
+    }
+    return gateway;
+  }
+
+  private constructor(config: GatewayConfig, tunnel: Tunnel, log: Log) {
+    this.#config = config;
+    this.tunnel = tunnel;
+    this.#log = log;
+    this.#rules = new Rules(config.acls);
+    this.#flows = createFlowTable(config.flows, randomInt(2 ** 31));
+    this.#lastSeen = new LastSeen(`${RUN_FOLDER}/${config.interface}.peers.json`);
+  }
+
+  /** Settles when the gateway has ended by itself or was closed. */
+  get ended(): Promise<Ending> {
+    return this.tunnel.ended;
+  }
+
+  async #begin(): Promise<void> {
+    const config = this.#config;
+    this.tunnel.listen(listenOf(config.listen));
+    this.tunnel.setPolicy(this.#rules.program, this.#flows, this.#rules);
+    for (const peering of config.peerings) this.#add(peering);
+    this.#route();
+    await configureLink(this.tunnel.name, config.addresses, await mtuOf(config));
+    this.#openSocket();
+    for (const subnet of kernelRoutes(config)) await addRoute(this.tunnel.name, subnet);
+    this.#restoreForwarding = enableForwarding(familiesOf(config));
+    await Promise.all(Array.from(this.#peerings.values(), (peering) => this.#locate(peering)));
+    this.#housekeeping = setInterval(() => void this.#keepHouse(), HOUSEKEEPING);
+    this.#log.info(`gateway ${config.name} is up: ${this.tunnel.name}, UDP port ${config.listen.port}`);
+  }
+
+  /**
+   * Changes to `next`, leaving alone whatever stays the same: sessions of unchanged peerings, tracked flows, counters.
+   * Throws an `IsthmusError` for what can't change while running, having changed nothing.
+   */
+  async reload(next: GatewayConfig): Promise<void> {
+    const before = this.#config;
+    for (const key of ['interface', 'flows', 'rekeyAfterMs'] as const) {
+      if (next[key] !== before[key]) {
+        throw new IsthmusError('ISTHMUS_RELOAD', `${key} can't change while the gateway runs: restart it`);
+      }
+    }
+    this.tunnel.listen(listenOf(next.listen));
+    this.#config = next;
+    this.#rules = new Rules(next.acls, this.#rules);
+    this.tunnel.setPolicy(this.#rules.program, this.#flows, this.#rules);
+    const kept = new Map(next.peerings.map((peering) => [peering.name, peering]));
+    for (const [name, { peer }] of [...this.#peerings]) {
+      if (kept.has(name)) continue;
+      this.tunnel.removePeer(peer);
+      this.#peerings.delete(name);
+    }
+    for (const config of next.peerings) await this.#change(config);
+    this.#route();
+    await this.#changeLink(before, next);
+    this.#log.info('configuration reloaded');
+  }
+
+  async close(): Promise<void> {
+    clearInterval(this.#housekeeping);
+    await this.tunnel.close();
+    this.#restoreForwarding();
+  }
+
+  status(): GatewayStatus {
+    const config = this.#config;
+    return {
+      gateway: config.name,
+      interface: this.tunnel.name,
+      port: this.tunnel.port,
+      mtu: this.tunnel.mtu,
+      addresses: config.addresses.map(formatPrefix),
+      subnets: config.subnets.map(formatPrefix),
+      uptime_s: Math.round((Date.now() - this.#startedAt) / 1000),
+      peers: Array.from(this.#peerings.values(), (peering) => this.#peerStatus(peering)),
+      rules: this.#rules.status(),
+      drops: this.tunnel.drops(),
+    };
+  }
+
+  /** The gateway as WireGuard's tools see it, each peer by the identity that it last used. */
+  deviceState(): DeviceState {
+    const peerings = [...this.#peerings.values()];
+    return {
+      privateKey: peerings.length === 1 ? credentialOf(peerings[0].peer).localPrivate : undefined,
+      listenPort: this.tunnel.port,
+      fwmark: 0,
+      peers: peerings.map(({ config, peer }) => {
+        const { remotePublic, presharedKey } = credentialOf(peer);
+        const { rxBytes, txBytes } = this.tunnel.traffic(peer);
+        return {
+          publicKey: remotePublic,
+          presharedKey,
+          endpoint: this.tunnel.endpoint(peer),
+          lastHandshakeAt: peer.lastHandshakeAt,
+          rxBytes,
+          txBytes,
+          persistentKeepalive: config.keepaliveMs / 1000,
+          allowedIps: [...config.subnets, ...config.addresses],
+        };
+      }),
+    };
+  }
+
+  #openSocket(): void {
+    const { address, port } = this.#config.listen;
+    try {
+      this.tunnel.openSocket();
+    } catch (error) {
+      const where = address === undefined ? `UDP port ${port}` : `${address}, UDP port ${port}`;
+      throw new IsthmusError('ISTHMUS_LISTEN', `cannot listen on ${where}: ${(error as Error).message}`);
+    }
+  }
+
+  #peerStatus({ config, peer }: Peering): PeerStatus {
+    const traffic = this.tunnel.traffic(peer);
+    const endpoint = this.tunnel.endpoint(peer);
+    return {
+      name: config.name,
+      endpoint: endpoint === undefined ? null : formatEndpoint(endpoint),
+      cipher: peer.lastHandshakeAt === 0 ? null : credentialOf(peer).cipher,
+      public_key: Buffer.from(credentialOf(peer).remotePublic).toString('base64'),
+      last_handshake_s: peer.lastHandshakeAt === 0 ? null : Math.round((Date.now() - peer.lastHandshakeAt) / 1000),
+      rx_bytes: traffic.rxBytes,
+      tx_bytes: traffic.txBytes,
+      rx_packets: traffic.rxPackets,
+      tx_packets: traffic.txPackets,
+      routes: [...config.subnets, ...config.addresses].map(formatPrefix),
+      acl: config.acl < 0 ? null : this.#config.acls[config.acl].name,
+      drops: traffic.drops,
+    };
+  }
+
+  #add(config: PeeringConfig): Peering {
+    const { keepaliveMs: persistentKeepalive, acl } = config;
+    const peer = this.tunnel.addPeer({ credentials: credentialsOf(config), persistentKeepalive, acl });
+    const peering = { config, peer, resolvedAt: 0 };
+    this.#peerings.set(config.name, peering);
+    return peering;
+  }
+
+  async #change(config: PeeringConfig): Promise<void> {
+    const peering = this.#peerings.get(config.name);
+    if (peering === undefined) return this.#locate(this.#add(config));
+    const { config: before, peer } = peering;
+    peering.config = config;
+    peer.setCredentials(credentialsOf(config));
+    if (config.keepaliveMs !== before.keepaliveMs) peer.persistentKeepalive = config.keepaliveMs;
+    this.tunnel.setAcl(peer, config.acl);
+    const [old, now] = [before.endpoint, config.endpoint];
+    if (now !== undefined && (now.host !== old?.host || now.port !== old.port)) await this.#locate(peering);
+  }
+
+  /** Says who owns which addresses. */
+  #route(): void {
+    const { subnets, addresses } = this.#config;
+    const entries: PrefixEntry[] = subnets.map((subnet) => ({ ...subnet, value: LOCAL }));
+    for (const address of addresses) entries.push({ ...wholeAddress(address), value: LOCAL });
+    for (const { config, peer } of this.#peerings.values()) {
+      for (const prefix of [...config.subnets, ...config.addresses]) entries.push({ ...prefix, value: peer.slot });
+    }
+    this.tunnel.setRoutes(entries);
+  }
+
+  /** Finds the peer's endpoint, by its configuration or by memory, and calls it. */
+  async #locate(peering: Peering): Promise<void> {
+    const { config, peer } = peering;
+    peering.resolvedAt = Date.now();
+    const known = config.endpoint ?? splitEndpoint(this.#lastSeen.get(config.name));
+    if (known === undefined) return;
+    try {
+      const address = isIP(known.host) === 0 ? (await lookup(known.host)).address : known.host;
+      this.tunnel.setEndpoint(peer, endpointFrom(address, known.port));
+      this.tunnel.connect(peer);
+    } catch (error) {
+      this.#log.warn(`peering ${config.name}: ${known.host} has no address yet: ${(error as Error).message}`);
+    }
+  }
+
+  /** Remembers where the peers are, and resolves again the names of those that don't answer. */
+  async #keepHouse(): Promise<void> {
+    const endpoints: Record<string, string> = {};
+    for (const { config, peer } of this.#peerings.values()) {
+      const endpoint = this.tunnel.endpoint(peer);
+      if (endpoint !== undefined && peer.lastHandshakeAt > 0) endpoints[config.name] = formatEndpoint(endpoint);
+    }
+    if (Object.keys(endpoints).length > 0) this.#lastSeen.update(endpoints);
+    const now = Date.now();
+    for (const peering of this.#peerings.values()) {
+      const { endpoint } = peering.config;
+      if (endpoint === undefined || isIP(endpoint.host) !== 0) continue;
+      if (now - peering.peer.lastHandshakeAt < SESSION_LIFE || now - peering.resolvedAt < RESOLVE_AGAIN) continue;
+      await this.#locate(peering);
+    }
+  }
+
+  async #changeLink(before: GatewayConfig, next: GatewayConfig): Promise<void> {
+    const { name } = this.tunnel;
+    const [oldAddresses, newAddresses] = [before.addresses, next.addresses].map((list) => byText(list));
+    for (const [text, address] of newAddresses) if (!oldAddresses.has(text)) await addAddress(name, address);
+    for (const [text, address] of oldAddresses) if (!newAddresses.has(text)) await removeAddress(name, address);
+    const [oldRoutes, newRoutes] = [before, next].map((config) => byText(kernelRoutes(config)));
+    for (const [text, route] of oldRoutes) if (!newRoutes.has(text)) await removeRoute(name, route);
+    for (const [text, route] of newRoutes) if (!oldRoutes.has(text)) await addRoute(name, route);
+    const mtu = await mtuOf(next);
+    if (mtu !== this.tunnel.mtu) await ip('link', 'set', 'dev', name, 'mtu', String(mtu));
+  }
+}
+
+function openInterface(name: string): ReturnType<typeof openTun> {
+  try {
+    return openTun(name);
+  } catch (error) {
+    const { code, message } = error as NodeJS.ErrnoException;
+    const advice =
+      code === 'EPERM' || code === 'EACCES'
+        ? 'run as root or with CAP_NET_ADMIN'
+        : code === 'EBUSY'
+          ? 'another program has this interface'
+          : code === 'ENOENT'
+            ? 'load the tun module: modprobe tun'
+            : 'see the kernel log';
+    throw new IsthmusError('ISTHMUS_TUN', `cannot open the interface ${name}: ${message}; ${advice}`);
+  }
+}
+
+function listenOf({ address, port }: Listen): { port: number; mark: number; address?: Int32Array } {
+  return address === undefined
+    ? { port, mark: 0 }
+    : { port, mark: 0, address: Int32Array.from(addressWords(address)) };
+}
+
+function mtuOf(config: GatewayConfig): Promise<number> {
+  if (config.mtu !== 'auto') return Promise.resolve(config.mtu);
+  const host = config.peerings.find(({ endpoint }) => endpoint !== undefined)?.endpoint?.host;
+  return automaticMtu(host !== undefined && isIP(host) !== 0 ? host : undefined);
+}
+
+/** The peers' subnets and addresses, but for those that the interface's own networks hold already. */
+function kernelRoutes({ addresses, peerings }: GatewayConfig): Prefix[] {
+  return peerings
+    .flatMap((peering) => [...peering.subnets, ...peering.addresses])
+    .filter((prefix) => !addresses.some((network) => prefixContains(network, prefix)));
+}
+
+function familiesOf({ subnets, peerings }: GatewayConfig): (4 | 6)[] {
+  return [...subnets, ...peerings.flatMap((peering) => peering.subnets)].map(({ family }) => family);
+}
+
+function wholeAddress(address: Prefix): Prefix {
+  return { ...address, bits: address.family === 4 ? 32 : 128 };
+}
+
+function byText(prefixes: readonly Prefix[]): Map<string, Prefix> {
+  return new Map(prefixes.map((prefix) => [formatPrefix(prefix), prefix]));
+}
+
+/** `host:port` as `formatEndpoint` writes it. */
+function splitEndpoint(text: string | undefined): { host: string; port: number } | undefined {
+  const match = /^\[?([^\]]+)\]?:(\d+)$/.exec(text ?? '');
+  return match === null ? undefined : { host: match[1], port: Number(match[2]) };
+}
+
+/** The identities of a peering, the one to try first in front. */
+function credentialsOf({ keys }: PeeringConfig): Credential[] {
+  if (keys.kind === 'plain') {
+    const { privateKey: localPrivate, publicKey: remotePublic, presharedKey } = keys;
+    return [{ cipher: 'chacha20-poly1305', localPrivate, remotePublic, presharedKey }];
+  }
+  const bySpeed = hasAesInstructions()
+    ? (['aes-256-gcm', 'chacha20-poly1305'] as const)
+    : (['chacha20-poly1305', 'aes-256-gcm'] as const);
+  return (keys.cipher === 'auto' ? bySpeed : [keys.cipher]).map((cipher) => {
+    const { server, client, presharedKey } = derivePeering(keys.psk, cipher);
+    const [local, remote] = keys.role === 'server' ? [server, client] : [client, server];
+    return { cipher, localPrivate: local, remotePublic: publicKey(remote), presharedKey };
+  });
+}
+
+function hasAesInstructions(): boolean {
+  return /^(flags|Features)\s*:.*\baes\b/m.test(readFileSync('/proc/cpuinfo', 'utf8'));
+}
+
+/** The identity that the peer last used, or would try first. */
+function credentialOf(peer: Peer): Credential {
+  return peer.credential ?? peer.credentials[0];
+}

@@ -1,0 +1,92 @@
+/**
+ * What the gateway changes on its host, by iproute2 and /proc: link, addresses, routes, forwarding. The kernel takes
+ * back all that hangs on the interface when the interface goes; forwarding is put back by `restore`.
+ */
+import { execFile } from 'node:child_process';
+import { readFileSync, writeFileSync } from 'node:fs';
+import { promisify } from 'node:util';
+import type { Prefix } from '../routing/prefix.ts';
+import { canonical, formatPrefix } from '../routing/prefix.ts';
+import { IsthmusError } from './errors.ts';
+
+const run = promisify(execFile);
+
+const FORWARDING = { 4: '/proc/sys/net/ipv4/ip_forward', 6: '/proc/sys/net/ipv6/conf/all/forwarding' } as const;
+
+/** Bytes that a packet grows by on an IPv6 underlay, the larger of the two: IPv6, UDP, header, tag. */
+const UNDERLAY_OVERHEAD = 80;
+/** What the internet carries; a larger interface MTU is good for private underlays only. */
+const INTERNET_MTU = 1500;
+
+/** Runs `ip` with these arguments. Throws an `IsthmusError` with what it says. */
+export async function ip(...words: string[]): Promise<string> {
+  try {
+    return (await run('ip', words)).stdout;
+  } catch (error) {
+    const { stderr, message } = error as Error & { stderr?: string };
+    const said = (stderr ?? '').trim() || message;
+    throw new IsthmusError('ISTHMUS_NETWORK', `ip ${words.join(' ')}: ${said}`);
+  }
+}
+
+/** Gives the link its addresses and MTU and brings it up. IPv6 addresses of its own making are switched off. */
+export async function configureLink(name: string, addresses: readonly Prefix[], mtu: number): Promise<void> {
+  await ip('link', 'set', 'dev', name, 'addrgenmode', 'none').catch(() => undefined);
+  await ip('link', 'set', 'dev', name, 'mtu', String(mtu), 'txqueuelen', '1000');
+  for (const address of addresses) await addAddress(name, address);
+  await ip('link', 'set', 'dev', name, 'up');
+}
+
+export async function addAddress(name: string, address: Prefix): Promise<void> {
+  const noDad = address.family === 6 ? ['nodad'] : [];
+  await ip('address', 'replace', formatPrefix(address), 'dev', name, ...noDad);
+}
+
+export async function removeAddress(name: string, address: Prefix): Promise<void> {
+  await ip('address', 'delete', formatPrefix(address), 'dev', name);
+}
+
+/** Routes a subnet into the tunnel. A route for it that is there already is left alone, and is an error. */
+export async function addRoute(name: string, subnet: Prefix): Promise<void> {
+  await ip(`-${subnet.family}`, 'route', 'add', formatPrefix(canonical(subnet)), 'dev', name);
+}
+
+export async function removeRoute(name: string, subnet: Prefix): Promise<void> {
+  await ip(`-${subnet.family}`, 'route', 'delete', formatPrefix(canonical(subnet)), 'dev', name);
+}
+
+/** Switches forwarding on for the families in use. Returns what puts it back. */
+export function enableForwarding(families: Iterable<4 | 6>): () => void {
+  const changed: string[] = [];
+  for (const family of new Set(families)) {
+    const path = FORWARDING[family];
+    if (readFileSync(path, 'utf8').trim() !== '0') continue;
+    writeFileSync(path, '1');
+    changed.push(path);
+  }
+  return () => {
+    for (const path of changed) writeFileSync(path, '0');
+  };
+}
+
+/** The overlay MTU that fits the path to `remote` (an IP address), or to anywhere: the outgoing link's, less the overhead. */
+export async function automaticMtu(remote: string | undefined): Promise<number> {
+  let mtu = INTERNET_MTU;
+  try {
+    const route = remote === undefined ? ['show', 'default'] : ['get', remote];
+    const [{ dev, metrics }] = JSON.parse(await ip('-json', 'route', ...route)) as [
+      { dev: string; metrics?: [{ mtu?: number }] },
+    ];
+    const [link] = JSON.parse(await ip('-json', 'link', 'show', 'dev', dev)) as [{ mtu: number }];
+    mtu = metrics?.[0].mtu ?? link.mtu;
+  } catch {
+    // No route yet: the internet's size is safe.
+  }
+  if (remote === undefined || !isPrivate(remote)) mtu = Math.min(mtu, INTERNET_MTU);
+  return mtu - UNDERLAY_OVERHEAD;
+}
+
+/** RFC 1918, RFC 4193 and link-local addresses: the path stays inside a network whose links are known. */
+function isPrivate(address: string): boolean {
+  return /^(10\.|192\.168\.|172\.(1[6-9]|2\d|3[01])\.|169\.254\.|f[cd]|fe[89ab])/i.test(address);
+}

@@ -1,0 +1,37 @@
+/** What a running gateway tells of itself: the JSON of `isthmus status --json`. Counts are since the start. */
+import type { RuleStatus } from './rules.ts';
+
+export interface PeerStatus {
+  readonly name: string;
+  /** `address:port` where it was last seen, or is configured; null while unknown. */
+  readonly endpoint: string | null;
+  /** Of the present session; null before the first. */
+  readonly cipher: string | null;
+  /** Base64, as `wg` shows it. */
+  readonly public_key: string;
+  readonly last_handshake_s: number | null;
+  /** Bytes on the underlay. */
+  readonly rx_bytes: number;
+  readonly tx_bytes: number;
+  /** Packets of the overlay. */
+  readonly rx_packets: number;
+  readonly tx_packets: number;
+  readonly routes: readonly string[];
+  readonly acl: string | null;
+  /** Packets by drop reason. */
+  readonly drops: Readonly<Record<string, number>>;
+}
+
+export interface GatewayStatus {
+  readonly gateway: string;
+  readonly interface: string;
+  readonly port: number;
+  readonly mtu: number;
+  readonly addresses: readonly string[];
+  readonly subnets: readonly string[];
+  readonly uptime_s: number;
+  readonly peers: readonly PeerStatus[];
+  readonly rules: readonly RuleStatus[];
+  /** What no peer can be blamed for. */
+  readonly drops: Readonly<Record<string, number>>;
+}

@@ -1,0 +1,3 @@
+/** The textual forms of addresses, for what stands above the gateway. */
+export { formatPrefix, parsePrefix } from '../routing/prefix.ts';
+export { endpointFrom, formatEndpoint } from '../wire/endpoint.ts';

@@ -1,0 +1,64 @@
+/** The two data-plane threads: starting them, giving orders, hearing reports, ending them. */
+import { once } from 'node:events';
+import { Worker } from 'node:worker_threads';
+import { closeFd, createWake, wake } from '../nic/native.ts';
+import type { Tun } from '../nic/native.ts';
+import { createCounters } from '../dataplane/counters.ts';
+import type { Counters } from '../dataplane/counters.ts';
+import { SHARED } from '../dataplane/messages.ts';
+import type { InboundOrder, OutboundOrder, Report } from '../dataplane/messages.ts';
+import type { WorkerData } from '../dataplane/worker.ts';
+
+type Direction = WorkerData['direction'];
+
+/** One thread, its counters, and the memory it shares. */
+export class DataThread<Order extends OutboundOrder | InboundOrder> {
+  readonly counters: Counters = createCounters();
+  readonly shared = new Int32Array(new SharedArrayBuffer(SHARED.words * Int32Array.BYTES_PER_ELEMENT));
+  readonly #worker: Worker;
+  readonly #wakeFd = createWake();
+  #ended = false;
+
+  /** `failed` hears of the thread's end, unless it was ordered. */
+  constructor(
+    direction: Direction,
+    tun: Tun,
+    capture: string,
+    report: (report: Report) => void,
+    failed: (error: Error) => void,
+  ) {
+    const { counters, shared } = this;
+    const workerData: WorkerData = { direction, tun, wakeFd: this.#wakeFd, counters, shared, capture };
+    this.#worker = new Worker(new URL('../dataplane/worker.js', import.meta.url), { workerData, name: direction });
+    this.#worker.on('message', report);
+    this.#worker.on('error', (error: Error) => failed(error));
+    this.#worker.on('exit', (code) => {
+      if (!this.#ended) failed(new Error(`the ${direction} thread ended with code ${code}`));
+      this.#ended = true;
+    });
+  }
+
+  /** Resolves when the thread takes orders. */
+  async ready(): Promise<void> {
+    await once(this.#worker, 'message');
+  }
+
+  order(order: Order): void {
+    if (this.#ended) return;
+    this.#worker.postMessage(order);
+    Atomics.add(this.shared, SHARED.orders, 1);
+    Atomics.notify(this.shared, SHARED.orders);
+    wake(this.#wakeFd);
+  }
+
+  /** Ends the thread after its present batch. */
+  async end(): Promise<void> {
+    if (!this.#ended) {
+      const exit = once(this.#worker, 'exit');
+      this.order({ type: 'stop' } as Order);
+      this.#ended = true;
+      await exit;
+    }
+    closeFd(this.#wakeFd);
+  }
+}

@@ -1,0 +1,194 @@
+/** The machine: the sole importer of the addon. */
+import { createRequire } from 'node:module';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import type { Endpoint } from '../wire/endpoint.ts';
+import { CIPHER_NUMBER } from './index.ts';
+import type { EndpointStore, InboundQueue, KeyHandle, KeyStore, OutboundQueue } from './index.ts';
+import { BUFFER, GROUP, RECEIVE_BUFFER, ROW, STATUS } from './layout.ts';
+
+/** An opened TUN, with the offloads that this kernel gave it. */
+export interface Tun {
+  readonly fd: number;
+  readonly name: string;
+  /** Packets carry a virtio header. */
+  readonly vnet: boolean;
+  /** Super-packets of TCP, of UDP. */
+  readonly tso: boolean;
+  readonly uso: boolean;
+}
+
+export interface TunState {
+  readonly name: string;
+  readonly up: boolean;
+  readonly mtu: number;
+}
+
+export interface UdpSocket {
+  readonly fd: number;
+  readonly port: number;
+  readonly gso: boolean;
+  readonly gro: boolean;
+}
+
+type NativeQueue = object;
+
+interface Addon {
+  queue(memory: Record<string, NodeJS.TypedArray>): NativeQueue;
+  openTun(name: string): Tun;
+  adoptTun(fd: number): Tun;
+  tunState(fd: number): TunState | undefined;
+  readTun(queue: NativeQueue, fd: number, vnet: number, maxRows: number): number;
+  writeTun(queue: NativeQueue, fd: number, vnet: number, groups: number): number;
+  coalesce(queue: NativeQueue, count: number, tso: number, uso: number): number;
+  openUdp(port: number, mark: number, address?: Int32Array): UdpSocket;
+  setMark(fd: number, mark: number): number;
+  send(queue: NativeQueue, fd: number): number;
+  receive(queue: NativeQueue, fd: number, maxBuffers: number): number;
+  sendDatagram(fd: number, slot: number, endpoint: Endpoint, bytes: Uint8Array): number;
+  setEndpoint(slot: number, endpoint: Endpoint): void;
+  getEndpoint(slot: number, out: Endpoint): boolean;
+  setKey(cipher: number, key: Uint8Array, seals: boolean): KeyHandle;
+  freeKey(key: KeyHandle): void;
+  seal(queue: NativeQueue, from: number, to: number, mtu: number, maxSegments: number): number;
+  open(queue: NativeQueue, count: number): number;
+  createWake(): number;
+  wake(fd: number): number;
+  wait(queue: NativeQueue, fd: number, wakeFd: number, milliseconds: number): number;
+  yieldCpu(): void;
+  bootTime(): number;
+  closeFd(fd: number): void;
+  listenUnix(path: string): number;
+}
+
+const root = join(dirname(fileURLToPath(import.meta.url)), '../../..');
+const load = createRequire(import.meta.url)('node-gyp-build') as (folder: string) => Addon;
+const addon = load(root);
+
+/** Opens a TUN of this name, making it if it does not exist; `%d` is the kernel's to fill. Throws what the kernel says. */
+export const openTun = (name: string): Tun => addon.openTun(name);
+/** Takes over a TUN that another process opened. */
+export const adoptTun = (fd: number): Tun => addon.adoptTun(fd);
+/** Whether the link is up, its MTU and present name; undefined when it was deleted. Works across network namespaces. */
+export const tunState = (fd: number): TunState | undefined => addon.tunState(fd);
+/** A UDP socket for both families on `port` (0: any), on one address only if `address` (four words) is given. */
+export const openUdp = (port: number, mark: number, address?: Int32Array): UdpSocket =>
+  addon.openUdp(port, mark, address);
+/** Sets SO_MARK; 0 or a negative errno. */
+export const setMark = (fd: number, mark: number): number => addon.setMark(fd, mark);
+/** Sends one datagram to an endpoint; `slot` is the peer's, or -1. 0 or a negative errno. */
+export const sendDatagram = (fd: number, slot: number, endpoint: Endpoint, bytes: Uint8Array): number =>
+  addon.sendDatagram(fd, slot, endpoint, bytes);
+/** An eventfd that ends another thread's wait, and the call that does. */
+export const createWake = (): number => addon.createWake();
+export const wake = (fd: number): void => void addon.wake(fd);
+export const closeFd = (fd: number): void => addon.closeFd(fd);
+/** Milliseconds of CLOCK_BOOTTIME, the clock of all queues. */
+export const bootTime = (): number => addon.bootTime();
+/** The fd of a listening unix socket with mode 0600. */
+export const listenUnix = (path: string): number => addon.listenUnix(path);
+
+export const keys: KeyStore = {
+  setKey: (cipher, key, seals) => addon.setKey(CIPHER_NUMBER[cipher], key, seals),
+  freeKey: (key) => addon.freeKey(key),
+};
+
+export const endpoints: EndpointStore = {
+  setEndpoint: (slot, endpoint) => addon.setEndpoint(slot, endpoint),
+  getEndpoint: (slot, out) => addon.getEndpoint(slot, out),
+};
+
+/** Sizes of the memory that the queues work in, in bytes or entries. */
+const OUTBOUND = { slab: 1 << 20, rows: 256, sealed: 2 << 20, runs: 1024 } as const;
+const INBOUND = { buffers: 8, rows: 1024 } as const;
+
+/** Segments per UDP_SEGMENT call that every kernel with it takes. */
+const MAX_SEGMENTS = 64;
+
+/** The outbound direction on this machine's memory; also what its in-memory twin seals with. */
+export function outboundMemory() {
+  const memory = {
+    slab: new Uint8Array(OUTBOUND.slab),
+    rows: new Int32Array(OUTBOUND.rows * ROW.words),
+    clock: new Float64Array(1),
+    status: new Int32Array(STATUS.words),
+    sealed: new Uint8Array(OUTBOUND.sealed),
+    table: new Int32Array(OUTBOUND.runs * BUFFER.words),
+  };
+  return { ...memory, handle: addon.queue(memory) };
+}
+
+export function inboundMemory() {
+  const memory = {
+    slab: new Uint8Array(INBOUND.buffers * RECEIVE_BUFFER),
+    rows: new Int32Array(INBOUND.rows * ROW.words),
+    clock: new Float64Array(1),
+    status: new Int32Array(STATUS.words),
+    table: new Int32Array(INBOUND.buffers * BUFFER.words),
+    groups: new Int32Array(INBOUND.rows * GROUP.words),
+  };
+  return { ...memory, handle: addon.queue(memory) };
+}
+
+/** The pure steps, which touch memory only. */
+export const sealRows = (queue: NativeQueue, from: number, to: number, mtu: number, maxSegments: number): number =>
+  addon.seal(queue, from, to, mtu, maxSegments);
+export const openRows = (queue: NativeQueue, count: number): number => addon.open(queue, count);
+export const coalesceRows = (queue: NativeQueue, count: number, tso: boolean, uso: boolean): number =>
+  addon.coalesce(queue, count, Number(tso), Number(uso));
+
+/** `wakeFd` ends its waits. */
+export function outboundQueue(tun: Tun, wakeFd: number): OutboundQueue {
+  const { slab, rows, clock, status, table, handle } = outboundMemory();
+  const vnet = Number(tun.vnet);
+  let socket = -1;
+  let maxSegments = 1;
+  return {
+    slab,
+    rows,
+    clock,
+    status,
+    runs: table,
+    readTun: (maxRows) => addon.readTun(handle, tun.fd, vnet, maxRows),
+    seal: (from, to, mtu) => addon.seal(handle, from, to, mtu, maxSegments),
+    send: () => {
+      const sent = addon.send(handle, socket);
+      if (status[STATUS.gsoOff] !== 0) {
+        status[STATUS.gsoOff] = 0;
+        maxSegments = 1;
+      }
+      return sent;
+    },
+    useSocket: (fd, gso) => {
+      socket = fd;
+      maxSegments = gso ? MAX_SEGMENTS : 1;
+    },
+    wait: (milliseconds) => addon.wait(handle, tun.fd, wakeFd, milliseconds),
+    yield: () => addon.yieldCpu(),
+  };
+}
+
+export function inboundQueue(tun: Tun, wakeFd: number): InboundQueue {
+  const { slab, rows, clock, status, table, groups, handle } = inboundMemory();
+  const vnet = Number(tun.vnet);
+  const tso = Number(tun.tso);
+  const uso = Number(tun.uso);
+  let socket = -1;
+  return {
+    slab,
+    rows,
+    clock,
+    status,
+    buffers: table,
+    groups,
+    receive: () => (socket < 0 ? 0 : addon.receive(handle, socket, INBOUND.buffers)),
+    open: (count) => addon.open(handle, count),
+    coalesce: (count) => addon.coalesce(handle, count, tso, uso),
+    writeTun: (count) => addon.writeTun(handle, tun.fd, vnet, count),
+    useSocket: (fd) => {
+      socket = fd;
+    },
+    wait: (milliseconds) => addon.wait(handle, socket, wakeFd, milliseconds),
+    yield: () => addon.yieldCpu(),
+  };
+}

@@ -1,0 +1,73 @@
+/** A gateway's status as text for people. */
+import type { GatewayStatus, PeerStatus } from '../gateway/status.ts';
+
+/** `last`: the status of a moment before, for rates. */
+export function formatStatus(status: GatewayStatus, last?: GatewayStatus): string {
+  const lines = [
+    `gateway ${status.gateway} on ${status.interface}, up ${formatSeconds(status.uptime_s)}`,
+    `  listens on UDP ${status.port}, MTU ${status.mtu}, overlay ${status.addresses.join(', ')}`,
+    `  local ${status.subnets.join(', ')}`,
+  ];
+  for (const peer of status.peers) lines.push('', ...formatPeer(peer, rates(peer, status, last)));
+  if (status.rules.length > 0) {
+    lines.push('', 'rules');
+    const width = Math.max(...status.rules.map(({ acl, name }) => acl.length + name.length + 1));
+    for (const { acl, name, action, hits } of status.rules) {
+      lines.push(`  ${`${acl}/${name}`.padEnd(width)}  ${action.padEnd(5)}  ${hits} ${hits === 1 ? 'hit' : 'hits'}`);
+    }
+  }
+  if (Object.keys(status.drops).length > 0) lines.push('', 'dropped, no peer known', ...formatDrops(status.drops));
+  return `${lines.join('\n')}\n`;
+}
+
+interface Rates {
+  readonly rx: number;
+  readonly tx: number;
+}
+
+function rates(peer: PeerStatus, now: GatewayStatus, last?: GatewayStatus): Rates | undefined {
+  const before = last?.peers.find(({ name }) => name === peer.name);
+  const seconds = last === undefined ? 0 : now.uptime_s - last.uptime_s;
+  if (before === undefined || seconds <= 0) return undefined;
+  return { rx: (peer.rx_bytes - before.rx_bytes) / seconds, tx: (peer.tx_bytes - before.tx_bytes) / seconds };
+}
+
+function formatPeer(peer: PeerStatus, rate?: Rates): string[] {
+  const age = peer.last_handshake_s;
+  const handshake = age === null ? 'none yet' : `${formatSeconds(age)} ago, ${peer.cipher}`;
+  const speed = rate === undefined ? '' : `; now ${formatBits(rate.rx)} in, ${formatBits(rate.tx)} out`;
+  return [
+    `peer ${peer.name}`,
+    `  endpoint   ${peer.endpoint ?? 'not known: waits to be called'}`,
+    `  handshake  ${handshake}`,
+    `  traffic    ${formatBytes(peer.rx_bytes)} in, ${formatBytes(peer.tx_bytes)} out${speed}`,
+    `  routes     ${peer.routes.join(', ')}`,
+    `  acl        ${peer.acl ?? 'none: nothing passes'}`,
+    ...(Object.keys(peer.drops).length > 0 ? ['  dropped', ...formatDrops(peer.drops)] : []),
+  ];
+}
+
+function formatDrops(drops: Readonly<Record<string, number>>): string[] {
+  return Object.entries(drops)
+    .sort(([, a], [, b]) => b - a)
+    .map(([reason, count]) => `    ${reason.padEnd(24)} ${count}`);
+}
+
+function formatSeconds(seconds: number): string {
+  if (seconds < 120) return `${seconds} s`;
+  if (seconds < 7200) return `${Math.floor(seconds / 60)} min`;
+  if (seconds < 172_800) return `${Math.floor(seconds / 3600)} h`;
+  return `${Math.floor(seconds / 86_400)} days`;
+}
+
+function formatBytes(bytes: number): string {
+  const units = ['B', 'KiB', 'MiB', 'GiB', 'TiB', 'PiB'];
+  const power = bytes < 1 ? 0 : Math.min(units.length - 1, Math.floor(Math.log2(bytes) / 10));
+  return `${(bytes / 1024 ** power).toFixed(power === 0 ? 0 : 1)} ${units[power]}`;
+}
+
+function formatBits(bytesPerSecond: number): string {
+  const bits = bytesPerSecond * 8;
+  if (bits < 1e6) return `${(bits / 1e3).toFixed(0)} kbit/s`;
+  return bits < 1e9 ? `${(bits / 1e6).toFixed(1)} Mbit/s` : `${(bits / 1e9).toFixed(2)} Gbit/s`;
+}

@@ -1,0 +1,221 @@
+/**
+ * One IP packet, looked at once.
+ *
+ * `Packet.parse` does every length check; after it has returned true the fields are total and no reader touches the
+ * bytes again. One `Packet` is reused for every packet of a thread, so nothing is allocated. All numbers are signed
+ * 32-bit (`| 0`), which V8 keeps unboxed.
+ *
+ * Addresses are four big-endian words; an IPv4 address stands in word 3 with words 0 to 2 zero.
+ */
+
+export const PROTOCOL = { icmp: 1, tcp: 6, udp: 17, icmpv6: 58, sctp: 132, dccp: 33, udplite: 136 } as const;
+
+export const TCP_FLAG = { fin: 1, syn: 2, rst: 4, psh: 8, ack: 16 } as const;
+
+/** The ICMP types that a flow's state looks at (RFC 792, RFC 4443). */
+export const ICMP = { echoReply: 0, unreachable: 3, echo: 8, timeExceeded: 11, parameterProblem: 12 } as const;
+export const ICMPV6 = { unreachable: 1, parameterProblem: 4, echo: 128, echoReply: 129 } as const;
+
+/** What part of a datagram the packet holds (RFC 791 §3.2, RFC 8200 §4.5). */
+export const FRAGMENT = { whole: 0, first: 1, later: 2 } as const;
+
+const IPV6_HOP_BY_HOP = 0;
+const IPV6_ROUTING = 43;
+const IPV6_FRAGMENT = 44;
+const IPV6_AUTHENTICATION = 51;
+const IPV6_DESTINATION = 60;
+/** Extension headers looked through before a packet counts as malformed. */
+const IPV6_EXTENSIONS_MAX = 8;
+/** What an ICMP error is sure to quote of the upper-layer header (RFC 792): enough for the ports. */
+const QUOTED_UPPER = 8;
+
+export class Packet {
+  /** 4 or 6. */
+  version = 0;
+  /** Bytes of the IP packet by its own header; never more than were given. */
+  length = 0;
+  src0 = 0;
+  src1 = 0;
+  src2 = 0;
+  src3 = 0;
+  dst0 = 0;
+  dst1 = 0;
+  dst2 = 0;
+  dst3 = 0;
+  /** The upper-layer protocol, behind any IPv6 extension headers. */
+  protocol = 0;
+  /** Offset of the upper-layer header from the packet's first byte. */
+  upperOffset = 0;
+  /** Ports of TCP, UDP, UDP-Lite, SCTP and DCCP; 0 for other protocols and for a later fragment. */
+  srcPort = 0;
+  dstPort = 0;
+  /** `TCP_FLAG` bits; 0 unless TCP. */
+  tcpFlags = 0;
+  /** ICMP and ICMPv6; -1 for other protocols and for a later fragment. */
+  icmpType = -1;
+  icmpCode = -1;
+  /** Identifier of an ICMP echo (request or reply), else 0. */
+  icmpId = 0;
+  /** A `FRAGMENT`. */
+  fragment = 0;
+  /** Identification, meaningful unless `fragment` is whole. */
+  fragmentId = 0;
+
+  /**
+   * Reads the packet at `offset`; at most `available` bytes are there.
+   * False: too short for its headers, a length that isn't there, not IP, extension headers without end, or a fragment
+   * that would overwrite the TCP flags of the first (RFC 3128).
+   * A super-packet from the TUN (GSO) parses as the one packet that it looks like.
+   */
+  parse(bytes: Uint8Array, offset: number, available: number): boolean {
+    return this.#parse(bytes, offset, available, false);
+  }
+
+  /**
+   * Reads what an ICMP error quotes of the packet it is about, which may be cut after 8 bytes of the upper-layer
+   * header: `length` is then what there is, and `tcpFlags` stays 0.
+   */
+  parseQuoted(bytes: Uint8Array, offset: number, available: number): boolean {
+    return this.#parse(bytes, offset, available, true);
+  }
+
+  #parse(bytes: Uint8Array, offset: number, available: number, quoted: boolean): boolean {
+    if (available < 20) return false;
+    this.srcPort = 0;
+    this.dstPort = 0;
+    this.tcpFlags = 0;
+    this.icmpType = -1;
+    this.icmpCode = -1;
+    this.icmpId = 0;
+    this.fragment = FRAGMENT.whole;
+    this.fragmentId = 0;
+    this.version = bytes[offset] >>> 4;
+    if (this.version === 4) return this.#parseIpv4(bytes, offset, available, quoted);
+    if (this.version === 6) return this.#parseIpv6(bytes, offset, available, quoted);
+    return false;
+  }
+
+  #parseIpv4(bytes: Uint8Array, offset: number, available: number, quoted: boolean): boolean {
+    const headerLength = (bytes[offset] & 15) << 2;
+    let length = u16(bytes, offset + 2);
+    if (quoted && length > available) length = available;
+    if (headerLength < 20 || length < headerLength || length > available) return false;
+    this.length = length;
+    this.src0 = this.src1 = this.src2 = 0;
+    this.dst0 = this.dst1 = this.dst2 = 0;
+    this.src3 = u32(bytes, offset + 12);
+    this.dst3 = u32(bytes, offset + 16);
+    this.protocol = bytes[offset + 9];
+    this.upperOffset = headerLength;
+    const fragmentWord = u16(bytes, offset + 6);
+    if ((fragmentWord & 0x3fff) !== 0) {
+      this.fragment = (fragmentWord & 0x1fff) === 0 ? FRAGMENT.first : FRAGMENT.later;
+      this.fragmentId = u16(bytes, offset + 4);
+      if (this.fragment === FRAGMENT.later) return !overwritesTcpFlags(this.protocol, fragmentWord & 0x1fff);
+    }
+    return this.#parseUpper(bytes, offset + headerLength, length - headerLength, quoted);
+  }
+
+  #parseIpv6(bytes: Uint8Array, offset: number, available: number, quoted: boolean): boolean {
+    if (available < 40) return false;
+    let length = 40 + u16(bytes, offset + 4);
+    if (quoted && length > available) length = available;
+    if (length > available) return false;
+    this.length = length;
+    this.src0 = u32(bytes, offset + 8);
+    this.src1 = u32(bytes, offset + 12);
+    this.src2 = u32(bytes, offset + 16);
+    this.src3 = u32(bytes, offset + 20);
+    this.dst0 = u32(bytes, offset + 24);
+    this.dst1 = u32(bytes, offset + 28);
+    this.dst2 = u32(bytes, offset + 32);
+    this.dst3 = u32(bytes, offset + 36);
+    let next = bytes[offset + 6];
+    let at = 40;
+    for (let extensions = 0; extensions <= IPV6_EXTENSIONS_MAX; extensions++) {
+      switch (next) {
+        case IPV6_HOP_BY_HOP:
+        case IPV6_ROUTING:
+        case IPV6_DESTINATION:
+        case IPV6_AUTHENTICATION: {
+          if (at + 8 > length) return false;
+          const size = bytes[offset + at + 1];
+          const step = next === IPV6_AUTHENTICATION ? (size + 2) << 2 : (size + 1) << 3;
+          next = bytes[offset + at];
+          at += step;
+          if (at > length) return false;
+          break;
+        }
+        case IPV6_FRAGMENT: {
+          if (at + 8 > length) return false;
+          const fragmentWord = u16(bytes, offset + at + 2);
+          next = bytes[offset + at];
+          if ((fragmentWord & 0xfff9) !== 0) {
+            this.fragment = fragmentWord >>> 3 === 0 ? FRAGMENT.first : FRAGMENT.later;
+            this.fragmentId = u32(bytes, offset + at + 4);
+          }
+          at += 8;
+          if (this.fragment === FRAGMENT.later) {
+            this.protocol = next;
+            this.upperOffset = at;
+            return !overwritesTcpFlags(next, fragmentWord >>> 3);
+          }
+          break;
+        }
+        default:
+          this.protocol = next;
+          this.upperOffset = at;
+          return this.#parseUpper(bytes, offset + at, length - at, quoted);
+      }
+    }
+    return false;
+  }
+
+  #parseUpper(bytes: Uint8Array, at: number, available: number, quoted: boolean): boolean {
+    switch (this.protocol) {
+      case PROTOCOL.tcp:
+        if (available < (quoted ? QUOTED_UPPER : 20)) return false;
+        if (!quoted) this.tcpFlags = bytes[at + 13];
+        break;
+      case PROTOCOL.udp:
+      case PROTOCOL.udplite:
+        if (available < 8) return false;
+        break;
+      case PROTOCOL.sctp:
+      case PROTOCOL.dccp:
+        if (available < (quoted ? QUOTED_UPPER : 12)) return false;
+        break;
+      case PROTOCOL.icmp:
+      case PROTOCOL.icmpv6:
+        if (available < 8) return false;
+        this.icmpType = bytes[at];
+        this.icmpCode = bytes[at + 1];
+        if (isEcho(this.protocol, this.icmpType)) this.icmpId = u16(bytes, at + 4);
+        return true;
+      default:
+        return true;
+    }
+    this.srcPort = u16(bytes, at);
+    this.dstPort = u16(bytes, at + 2);
+    return true;
+  }
+}
+
+function isEcho(protocol: number, type: number): boolean {
+  return protocol === PROTOCOL.icmp
+    ? type === ICMP.echo || type === ICMP.echoReply
+    : type === ICMPV6.echo || type === ICMPV6.echoReply;
+}
+
+/** `fragmentOffset` in units of 8 bytes. No sender cuts a TCP header there; an attacker does, to change a judged one. */
+function overwritesTcpFlags(protocol: number, fragmentOffset: number): boolean {
+  return protocol === PROTOCOL.tcp && fragmentOffset === 1;
+}
+
+function u16(bytes: Uint8Array, at: number): number {
+  return (bytes[at] << 8) | bytes[at + 1];
+}
+
+function u32(bytes: Uint8Array, at: number): number {
+  return (bytes[at] << 24) | (bytes[at + 1] << 16) | (bytes[at + 2] << 8) | bytes[at + 3];
+}

@@ -1,0 +1,218 @@
+// Tunnels between the two gateways: ours, and those it is measured against. Each joins the VPCs of `two-vpcs.ts`, so that
+// what runs on the private hosts does not know which one carries it.
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { stringify } from 'yaml';
+import type { Lab } from './lab.ts';
+import { until, type Running } from './process.ts';
+import { B, GATEWAY_A, GATEWAY_B, SUBNETS_A, SUBNETS_B, type Family } from './two-vpcs.ts';
+
+/** The checkout, seen from `dist/test/lab`. */
+const root = fileURLToPath(new URL('../../../', import.meta.url));
+export const ISTHMUS = [process.execPath, join(root, 'dist/src/cli/main.js')] as const;
+export const WIREGUARD_GO = join(root, 'build/peers/wireguard-go');
+
+/** A running tunnel: its process on gateway A and on gateway B, where it has any. */
+export interface Tunnel {
+  readonly name: string;
+  readonly processes: readonly Running[];
+  readonly stop: () => Promise<void>;
+}
+
+export interface TunnelOptions {
+  /** The family outside; 4 when not given. */
+  readonly outside?: Family;
+  readonly mtu?: number;
+}
+
+const PORT = 51820;
+const OVERLAY = {
+  a: { 4: '10.8.0.1', 6: 'fd00:8::1' },
+  b: { 4: '10.8.0.2', 6: 'fd00:8::2' },
+} as const;
+const gateways = ['gwa', 'gwb'] as const;
+
+const endpoint = (address: string): string => (address.includes(':') ? `[${address}]:${PORT}` : `${address}:${PORT}`);
+
+/** A tunnel interface's name. The lab's own, as the control sockets of all namespaces' devices lie in one directory. */
+export const interfaceName = (lab: Lab, end: 'a' | 'b'): string => `${lab.prefix}${end}`;
+
+/** Writes a file of mode 0600 into the lab's directory and gives its path. */
+export function writePrivate(lab: Lab, name: string, content: string): string {
+  const path = join(lab.directory, name);
+  writeFileSync(path, content, { mode: 0o600 });
+  return path;
+}
+
+export interface ConnectedOptions {
+  readonly family?: Family;
+  /** Milliseconds. */
+  readonly timeout?: number;
+  /** What carries the traffic: where one of them has ended, there is nothing to wait for. */
+  readonly processes?: readonly Running[];
+}
+
+/** Waits until a private host gets an answer to a ping from the other. */
+export async function connected(lab: Lab, options: ConnectedOptions = {}): Promise<void> {
+  const { family = 4, timeout = 15_000, processes = [] } = options;
+  const answered = async (): Promise<boolean> => {
+    const ended = processes.find((running) => !running.isRunning());
+    if (ended) throw new Error(`${ended.argv.slice(4).join(' ')}: ended with exit code ${await ended.ended}`);
+    return (await lab.run('a', ['ping', '-c', '1', '-W', '1', B[family]])).code === 0;
+  };
+  await until(`an answer from ${B[family]}`, answered, timeout);
+}
+
+async function started(lab: Lab, name: string, processes: Running[], clean?: () => Promise<void>): Promise<Tunnel> {
+  const stop = async (): Promise<void> => {
+    await Promise.all(processes.map((running) => running.stop()));
+    await clean?.();
+  };
+  try {
+    await connected(lab, { processes });
+  } catch (error) {
+    const logs = processes.map((running) => running.tail()).join('\n');
+    await stop();
+    throw new Error(`${name} does not come up:\n${logs}`, { cause: error });
+  }
+  return { name, processes, stop };
+}
+
+/** No tunnel: the kernel forwards, which is as fast as this machine can be. */
+export async function startNothing(lab: Lab): Promise<Tunnel> {
+  await lab.ip('gwa', 'route', 'add', SUBNETS_B[4], 'via', GATEWAY_B[4]);
+  await lab.ip('gwb', 'route', 'add', SUBNETS_A[4], 'via', GATEWAY_A[4]);
+  return started(lab, 'no tunnel', [], async () => {
+    await lab.ip('gwa', 'route', 'delete', SUBNETS_B[4]);
+    await lab.ip('gwb', 'route', 'delete', SUBNETS_A[4]);
+  });
+}
+
+/** wireguard-go on one gateway, its interface up and configured by `wg setconf` from a file's text. */
+export async function wireguardGoOn(lab: Lab, host: 'gwa' | 'gwb', conf: string, mtu = 1420): Promise<Running> {
+  const end = host === 'gwa' ? 'a' : 'b';
+  const device = interfaceName(lab, end);
+  const running = lab.spawn(host, [WIREGUARD_GO, '-f', device], { env: { WG_PROCESS_FOREGROUND: '1' } });
+  await until('the socket of wireguard-go', async () => (await lab.run(host, ['wg', 'show', device])).code === 0);
+  await lab.must(host, ['wg', 'setconf', device, writePrivate(lab, `${host}.conf`, conf)]);
+  await lab.ip(host, 'address', 'add', `${OVERLAY[end][4]}/30`, 'dev', device);
+  await lab.ip(host, 'address', 'add', `${OVERLAY[end][6]}/126`, 'dev', device);
+  await lab.ip(host, 'link', 'set', device, 'mtu', String(mtu), 'up');
+  const beyond = host === 'gwa' ? SUBNETS_B : SUBNETS_A;
+  await lab.ip(host, 'route', 'add', beyond[4], 'dev', device);
+  await lab.ip(host, '-6', 'route', 'add', beyond[6], 'dev', device);
+  return running;
+}
+
+/** wireguard-go on both gateways. */
+export async function startWireguardGo(lab: Lab, options: TunnelOptions = {}): Promise<Tunnel> {
+  const { outside = 4, mtu = 1420 } = options;
+  const wg = (input: string | undefined, ...args: string[]): Promise<string> =>
+    lab.must('gwa', ['wg', ...args], input === undefined ? {} : { input });
+  const keys = await Promise.all(
+    gateways.map(async () => {
+      const secret = await wg(undefined, 'genkey');
+      return { secret: secret.trim(), public: (await wg(secret, 'pubkey')).trim() };
+    }),
+  );
+  const presharedKey = (await wg(undefined, 'genpsk')).trim();
+  const conf = (own: number): string => {
+    const [subnets, overlay, address] =
+      own === 0
+        ? ([SUBNETS_B, OVERLAY.b, GATEWAY_B[outside]] as const)
+        : ([SUBNETS_A, OVERLAY.a, GATEWAY_A[outside]] as const);
+    return `[Interface]
+PrivateKey = ${keys[own].secret}
+ListenPort = ${PORT}
+[Peer]
+PublicKey = ${keys[1 - own].public}
+PresharedKey = ${presharedKey}
+Endpoint = ${endpoint(address)}
+AllowedIPs = ${subnets[4]}, ${subnets[6]}, ${overlay[4]}/32, ${overlay[6]}/128
+`;
+  };
+  const processes = await Promise.all(gateways.map((host, own) => wireguardGoOn(lab, host, conf(own), mtu)));
+  return started(lab, 'wireguard-go', processes);
+}
+
+/** OpenVPN as Easy VPC Peering runs it: one static key, TCP port 1200, AES-128-CBC, compression. */
+export async function startReferenceOpenVpn(lab: Lab): Promise<Tunnel> {
+  const key = join(lab.directory, 'openvpn.key');
+  await lab.must('gwa', ['openvpn', '--genkey', 'secret', key]);
+  const common = (own: 'a' | 'b', other: 'a' | 'b'): string[] => [
+    ...['openvpn', '--dev', 'ovpn', '--dev-type', 'tun', '--port', '1200', '--secret', key],
+    ...['--ifconfig', OVERLAY[own][4], OVERLAY[other][4], '--keepalive', '10', '60'],
+    // The last two lines are what OpenVPN 2.6 demands before it does what the reference's version did unasked.
+    ...['--cipher', 'AES-128-CBC', '--comp-lzo', '--allow-compression', 'yes'],
+    ...['--verb', '1'],
+  ];
+  const route = (subnet: string): string[] => ['--route', subnet.slice(0, subnet.indexOf('/')), '255.255.0.0'];
+  const server = lab.spawn('gwb', [...common('b', 'a'), '--proto', 'tcp-server', ...route(SUBNETS_A[4])]);
+  const remote = ['--proto', 'tcp-client', '--remote', GATEWAY_B[4], '--connect-retry', '1'];
+  const client = lab.spawn('gwa', [...common('a', 'b'), ...remote, ...route(SUBNETS_B[4])]);
+  return started(lab, 'reference OpenVPN', [client, server]);
+}
+
+/** A gateway's configuration as written by a user, to be changed before it is used. */
+export interface GatewayFile {
+  gateway: Record<string, unknown>;
+  peerings: Record<string, unknown>[];
+  acls: Record<string, Record<string, unknown>[]>;
+}
+
+/** The configuration files of both gateways, as plain data: gateway A calls, gateway B is called; all may pass. */
+export function isthmusFiles(
+  lab: Lab,
+  psk: string,
+  options: TunnelOptions & { cipher?: string } = {},
+): [GatewayFile, GatewayFile] {
+  const { outside = 4, mtu, cipher = 'auto' } = options;
+  const file = (own: 'a' | 'b'): GatewayFile => {
+    const [subnets, beyond] = own === 'a' ? [SUBNETS_A, SUBNETS_B] : [SUBNETS_B, SUBNETS_A];
+    return {
+      gateway: {
+        name: `gateway-${own}`,
+        interface: interfaceName(lab, own),
+        address: [`${OVERLAY[own][4]}/30`, `${OVERLAY[own][6]}/126`],
+        listen: PORT,
+        mtu: mtu ?? 'auto',
+        subnets: [subnets[4], subnets[6]],
+      },
+      peerings: [
+        {
+          name: own === 'a' ? 'vpc-b' : 'vpc-a',
+          role: own === 'a' ? 'client' : 'server',
+          psk,
+          cipher,
+          ...(own === 'a' ? { endpoint: endpoint(GATEWAY_B[outside]) } : {}),
+          subnets: [beyond[4], beyond[6]],
+          acl: 'open',
+        },
+      ],
+      acls: { open: [{ name: 'all', action: 'allow', protocol: 'all' }] },
+    };
+  };
+  return [file('a'), file('b')];
+}
+
+/** `isthmus up` on one gateway. */
+export function isthmusOn(lab: Lab, host: 'gwa' | 'gwb', file: GatewayFile): Running {
+  return lab.spawn(host, [...ISTHMUS, 'up', writePrivate(lab, `${host}.yaml`, stringify(file))]);
+}
+
+/** A PSK as users get one. */
+export async function generatePsk(lab: Lab): Promise<string> {
+  return (await lab.must('gwa', [...ISTHMUS, 'genpsk'])).trim();
+}
+
+/** Isthmus on both gateways, with the files as they are or changed by `change`. */
+export async function startIsthmus(
+  lab: Lab,
+  options: TunnelOptions & { cipher?: string; change?: (a: GatewayFile, b: GatewayFile) => void } = {},
+): Promise<Tunnel> {
+  const files = isthmusFiles(lab, await generatePsk(lab), options);
+  options.change?.(...files);
+  const name = `isthmus${options.cipher ? ` ${options.cipher}` : ''}`;
+  return started(lab, name, [isthmusOn(lab, 'gwa', files[0]), isthmusOn(lab, 'gwb', files[1])]);
+}
