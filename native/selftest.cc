@@ -1,7 +1,5 @@
 // A program that tries segmentation and coalescing against slow, obvious versions of both, then on malformed packets.
 // Built with ASan and UBSan; what lies around each packet is poisoned. Same seed, same run. Exits with 0 if all holds.
-#include <sanitizer/asan_interface.h>
-
 #include <map>
 #include <memory>
 #include <vector>
@@ -54,7 +52,8 @@ void tryChecksum() {
 void trySegmentation(int count) {
   int made = 0;
   for (int round = 0; round < count; round++) {
-    const Recipe recipe = randomRecipe(false);
+    Recipe recipe = randomRecipe(false);
+    if (any.one(5)) zeroChecksums(&recipe);
     const int length = static_cast<int>(recipe.payload.size());
     int32_t row[ROW_WORDS] = {};
     CHECK(segmentsOf(build(recipe, 0, length, 0, false), headerOf(recipe, true), row) == cut(recipe));
@@ -73,55 +72,45 @@ void trySegmentation(int count) {
   printf("%d super-packets cut into %d segments\n", count, made);
 }
 
-/** Rows, slab and groups of one call, with poison between the packets. */
-struct Batch {
-  std::vector<int32_t> rows, groups;
-  Bytes slab;
-  int groupCount = 0;
-
-  void add(const Bytes& packet, int peer = 1, int verdict = 0) {
-    const size_t at = slab.size() + 16;
-    slab.resize((at + packet.size() + 7) & ~size_t(7));
-    std::copy(packet.begin(), packet.end(), slab.begin() + static_cast<long>(at));
-    rows.resize(rows.size() + ROW_WORDS, -77);
-    int32_t* const row = rows.data() + rows.size() - ROW_WORDS;
-    row[OFFSET] = static_cast<int32_t>(at);
-    row[LENGTH] = static_cast<int32_t>(packet.size());
-    row[PEER] = peer;
-    row[VERDICT] = verdict;
+/** What a packet and its virtio_net_hdr can disagree about is refused. */
+void tryRefusals() {
+  Recipe recipe = randomRecipe(true);
+  recipe.size = 100, recipe.flags = ACK, recipe.options = 0, recipe.payload = any.bytes(300);
+  const auto refuses = [&](bool ipv6, bool udp, auto change) {
+    recipe.addresses = any.bytes(ipv6 ? 32 : 8);
+    recipe.ipv6 = ipv6, recipe.udp = udp;
+    Bytes packet = build(recipe, 0, static_cast<int>(recipe.payload.size()), 0, false);
+    virtio_net_hdr hdr = headerOf(recipe, true);
+    change(packet.data(), packet.data() + recipe.network(), &hdr);
+    int32_t row[ROW_WORDS];
+    return inspect(packet.data(), static_cast<int>(packet.size()), &hdr, row) == -1 && row[SEGMENTS] == 0;
+  };
+  using Header = uint8_t*;
+  using Virtio = virtio_net_hdr*;
+  for (bool ipv6 : {false, true}) {
+    CHECK(!refuses(ipv6, true, [](Header, Header, Virtio) {}));
+    CHECK(refuses(ipv6, true, [](Header ip, Header, Virtio) { ip[0] = 0x50; }));
+    CHECK(refuses(ipv6, true, [=](Header ip, Header, Virtio) { ip[ipv6 ? 4 : 2]++; }));   // longer than what was read
+    CHECK(refuses(ipv6, true, [=](Header ip, Header, Virtio) { ip[ipv6 ? 5 : 3]--; }));   // shorter
+    CHECK(refuses(ipv6, true, [=](Header ip, Header, Virtio) { ip[ipv6 ? 6 : 9] = 1; }));  // another protocol
+    CHECK(refuses(ipv6, true, [](Header, Header udp, Virtio) { udp[5]++; }));
+    CHECK(refuses(ipv6, false, [](Header, Header tcp, Virtio) { tcp[12] = 0x40; }));
+    CHECK(refuses(ipv6, false, [=](Header, Header, Virtio hdr) { hdr->gso_type = ipv6 ? GSO_TCP4 : GSO_TCP6; }));
+    CHECK(refuses(ipv6, false, [](Header, Header, Virtio hdr) { hdr->gso_type = 3; }));  // UFO
+    CHECK(refuses(ipv6, false, [](Header, Header, Virtio hdr) { hdr->gso_size = 0; }));
+    CHECK(refuses(ipv6, false, [](Header, Header, Virtio hdr) { hdr->flags = 0; }));
+    CHECK(refuses(ipv6, false, [](Header, Header, Virtio hdr) { hdr->csum_start += 4; }));
+    CHECK(refuses(ipv6, false, [](Header, Header, Virtio hdr) { hdr->csum_offset = 6; }));
+    CHECK(refuses(ipv6, true, [](Header, Header, Virtio hdr) { *hdr = {1, GSO_NONE, 0, 0, 16, 6}; }));
+    CHECK(refuses(ipv6, true, [](Header, Header, Virtio hdr) { *hdr = {1, GSO_NONE, 0, 0, 400, 6}; }));
   }
-
-  int run(bool allowTcp = true, bool allowUdp = true) {
-    static Coalescer coalescer;
-    const int count = static_cast<int>(rows.size()) / ROW_WORDS;
-    groups.assign(static_cast<size_t>(count) * GROUP_WORDS, -77);
-    ASAN_POISON_MEMORY_REGION(slab.data(), slab.size());
-    for (int index = 0; index < count; index++) {
-      const int32_t* const row = rows.data() + index * ROW_WORDS;
-      ASAN_UNPOISON_MEMORY_REGION(slab.data() + row[OFFSET], static_cast<size_t>(row[LENGTH]));
-    }
-    groupCount = coalescer.run(slab.data(), rows.data(), count, groups.data(), allowTcp, allowUdp);
-    return groupCount;
-  }
-
-  /** What is written for a group, behind its virtio_net_hdr. */
-  Bytes written(int index, virtio_net_hdr* hdr) {
-    const int32_t* const group = groups.data() + index * GROUP_WORDS;
-    iovec slices[MAX_SLICES];
-    CHECK(gather(slab.data(), rows.data(), group, hdr, slices, group[GROUP_COUNT]) == -1);
-    CHECK(gather(slab.data(), rows.data(), group, hdr, slices, MAX_SLICES) == group[GROUP_COUNT] + 1);
-    CHECK(slices[0].iov_base == hdr && slices[0].iov_len == 10);
-    Bytes bytes;
-    for (int slice = 1; slice <= group[GROUP_COUNT]; slice++) {
-      const uint8_t* const base = static_cast<uint8_t*>(slices[slice].iov_base);
-      bytes.insert(bytes.end(), base, base + slices[slice].iov_len);
-    }
-    CHECK(static_cast<int>(bytes.size()) == group[GROUP_LENGTH]);
-    return bytes;
-  }
-
-  ~Batch() { ASAN_UNPOISON_MEMORY_REGION(slab.data(), slab.size()); }
-};
+  CHECK(refuses(false, true, [](Header ip, Header, Virtio) { ip[6] |= 0x20; }));
+  CHECK(refuses(false, true, [](Header ip, Header, Virtio hdr) { ip[0] = 0x44, *hdr = {}; }));
+  CHECK(refuses(false, true, [](Header ip, Header, Virtio hdr) { ip[0] = 0x4f, ip[2] = 0, ip[3] = 40, *hdr = {}; }));
+  recipe.payload = any.bytes(30);
+  CHECK(refuses(false, false, [](Header, Header tcp, Virtio) { tcp[12] = 0xf0; }));
+  printf("packets that disagree with their virtio_net_hdr are refused\n");
+}
 
 /** A super-packet's segments give the super-packet again. */
 void tryRoundTrips(int count) {
@@ -207,19 +196,22 @@ Bytes repaired(Bytes packet) {
   return packet;
 }
 
-/** Groups that three segments make when the second is changed; its checksums are right unless `damage`. */
+enum Changed { SECOND, ALL, DAMAGED };
+
+/** Groups that three segments make when the second, or all, are changed; the checksums are right unless DAMAGED. */
 template <typename Change>
-int groupsWith(bool ipv6, bool udp, Change change, bool damage = false) {
+int groupsWith(bool ipv6, bool udp, Change change, Changed changed = SECOND) {
   Recipe recipe = randomRecipe(true);
   recipe.addresses = any.bytes(ipv6 ? 32 : 8);
   recipe.ipv6 = ipv6, recipe.udp = udp, recipe.dontFragment = false, recipe.options = 12, recipe.flags = ACK;
   recipe.size = 100, recipe.payload = any.bytes(300);
-  std::vector<Bytes> segments = cut(recipe);
-  Bytes whole = segments[1];
-  change(whole.data(), whole.data() + recipe.network());
-  segments[1] = damage ? whole : repaired(whole);
+  zeroChecksums(&recipe);
   Batch batch;
-  for (const Bytes& segment : segments) batch.add(segment);
+  for (Bytes& segment : cut(recipe)) {
+    const bool untouched = changed != ALL && batch.rows.size() != ROW_WORDS;
+    if (!untouched) change(segment.data(), segment.data() + recipe.network());
+    batch.add(untouched || changed == DAMAGED ? segment : repaired(segment));
+  }
   return batch.run();
 }
 
@@ -233,24 +225,26 @@ void tryRules() {
       CHECK(groupsWith(ipv6, udp, [=](Header ip, Header) { ip[ipv6 ? 7 : 8]--; }) == 3);            // TTL; hop limit
       CHECK(groupsWith(ipv6, udp, [=](Header ip, Header) { ip[ipv6 ? 20 : 14] ^= 1; }) == apart);   // another flow
       CHECK(groupsWith(ipv6, udp, [](Header, Header transport) { transport[3] ^= 1; }) == apart);   // likewise
-      CHECK(groupsWith(ipv6, udp, [](Header, Header transport) { transport[40] ^= 1; }, true) == 3);  // a damaged byte
+      CHECK(groupsWith(ipv6, udp, [](Header, Header transport) { transport[40] ^= 1; }, DAMAGED) == 3);
     }
-    CHECK(groupsWith(ipv6, true, [](Header, Header udp) { store16(udp + 6, 0); }, true) == 3);  // no checksum
+    CHECK(groupsWith(ipv6, true, [](Header, Header udp) { store16(udp + 6, 0); }, DAMAGED) == 3);  // no checksum
     CHECK(groupsWith(ipv6, false, [](Header, Header tcp) { tcp[14] ^= 1; }) == 1);              // window
     CHECK(groupsWith(ipv6, false, [](Header, Header tcp) { tcp[11] ^= 1; }) == 3);              // acknowledgement
-    CHECK(groupsWith(ipv6, false, [](Header, Header tcp) { tcp[12] ^= 1; }) == 3);              // reserved bit
     CHECK(groupsWith(ipv6, false, [](Header, Header tcp) { tcp[25] ^= 1; }) == 3);              // options
     CHECK(groupsWith(ipv6, false, [](Header, Header tcp) { tcp[7] ^= 1; }) == 3);               // sequence
     CHECK(groupsWith(ipv6, false, [](Header, Header tcp) { tcp[13] |= PSH; }) == 2);            // ends the run
-    for (uint8_t flag : {FIN, SYN, URG, CWR})
-      CHECK(groupsWith(ipv6, false, [=](Header, Header tcp) { tcp[13] |= flag; }) == 3);
+    for (Changed which : {SECOND, ALL}) {
+      for (uint8_t flag : {FIN, SYN, URG, CWR})
+        CHECK(groupsWith(ipv6, false, [=](Header, Header tcp) { tcp[13] |= flag; }, which) == 3);
+      CHECK(groupsWith(ipv6, false, [](Header, Header tcp) { tcp[12] ^= 1; }, which) == 3);  // a reserved bit
+      CHECK(groupsWith(false, ipv6, [](Header ip, Header) { ip[6] ^= 0x20; }, which) == 3);  // a first fragment
+    }
   }
   CHECK(groupsWith(false, true, [](Header ip, Header) { ip[5] ^= 1; }) == 3);           // identification, may fragment
   CHECK(groupsWith(false, true, [](Header ip, Header) { ip[6] ^= 0x40; }) == 3);        // must not
-  CHECK(groupsWith(false, true, [](Header ip, Header) { ip[6] ^= 0x20; }) == 3);        // is a first fragment
   CHECK(groupsWith(false, true, [](Header ip, Header) { ip[7] ^= 1; }) == 3);           // a later one
-  CHECK(groupsWith(false, true, [](Header ip, Header) { ip[10] ^= 1; }, true) == 3);    // bad header checksum
-  CHECK(groupsWith(false, false, [](Header ip, Header) { ip[9] = 132; }, true) == 3);   // neither TCP nor UDP
+  CHECK(groupsWith(false, true, [](Header ip, Header) { ip[10] ^= 1; }, DAMAGED) == 3);    // bad header checksum
+  CHECK(groupsWith(false, false, [](Header ip, Header) { ip[9] = 132; }, DAMAGED) == 3);   // neither TCP nor UDP
 
   Recipe recipe = randomRecipe(true);
   recipe.payload = any.bytes(5 * recipe.size);
@@ -281,6 +275,28 @@ void tryEdges() {
   CHECK(damaged.run() == 2 && damaged.groups[GROUP_COUNT] == 1 && damaged.groups[GROUP_WORDS + GROUP_COUNT] == 4);
   virtio_net_hdr hdr;
   CHECK(damaged.written(0, &hdr) == segments[0] && hdr.flags == 0 && hdr.gso_type == GSO_NONE && hdr.hdr_len == 0);
+
+  damaged.rows[size_t(damaged.groups[GROUP_WORDS + GROUP_FIRST] * ROW_WORDS + NEXT)] = -1;
+  iovec slices[MAX_SLICES];
+  CHECK(gather(damaged.slab.data(), damaged.rows.data(), &damaged.groups[GROUP_WORDS], &hdr, slices, MAX_SLICES) == -1);
+
+  // A merged packet is at most 65,535 bytes; a shorter segment ends it, and a longer one does not go into it.
+  Recipe large = randomRecipe(true);
+  large.flags = ACK;
+  large.size = 1400;
+  const auto groupsOf = [&](int length, int lengthAfter) {
+    Batch batch;
+    for (int bytes : {length, lengthAfter}) {
+      large.payload = any.bytes(bytes);
+      for (const Bytes& segment : cut(large)) batch.add(segment);
+      large.sequence += static_cast<uint32_t>(bytes);
+      large.identification = static_cast<uint16_t>(large.identification + large.segments());
+    }
+    return batch.run();
+  };
+  const int most = (65535 - large.header()) / 1400;
+  CHECK(groupsOf(1400 * most, 1400) == 2 && groupsOf(1400 * (most - 1), 1400) == 1);
+  CHECK(groupsOf(1450, 1450) == 2 && groupsOf(50, 1400) == 2 && groupsOf(1400, 50) == 1);
 
   // A pure acknowledgement between two segments keeps its place.
   Recipe empty = recipe;
@@ -375,6 +391,7 @@ void tryMalformed(int count) {
 int main() {
   tryChecksum();
   trySegmentation(600);
+  tryRefusals();
   tryRoundTrips(600);
   tryMixtures(200);
   tryRules();

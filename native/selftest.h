@@ -1,12 +1,15 @@
 // What the self-test is made with: repeatable chance, and packets built the slow, obvious way.
 #pragma once
 
+#include <sanitizer/asan_interface.h>
+
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 #include <vector>
 
 #include "checksum.h"
+#include "coalesce.h"
 #include "rows.h"
 #include "virtio.h"
 
@@ -148,6 +151,17 @@ inline std::vector<Bytes> cut(const Recipe& recipe) {
   return segments;
 }
 
+/** Changes the payload of each segment so that its checksum comes out as 0, which UDP sends as 0xffff. */
+inline void zeroChecksums(Recipe* recipe) {
+  const int length = static_cast<int>(recipe->payload.size());
+  for (int from = 0, index = 0; from + 2 <= length; from += recipe->size, index++) {
+    const Bytes segment = build(*recipe, from, std::min(length, from + recipe->size), index, true);
+    uint8_t* const word = recipe->payload.data() + from;
+    const uint8_t* const checksum = segment.data() + recipe->network() + (recipe->udp ? 6 : 16);
+    if (recipe->size > 1) store16(word, slowSum({word[0], word[1], 0, 0, checksum[0], checksum[1]}));
+  }
+}
+
 inline int gsoOf(const Recipe& recipe) { return recipe.udp ? GSO_UDP : recipe.ipv6 ? GSO_TCP6 : GSO_TCP4; }
 
 inline virtio_net_hdr headerOf(const Recipe& recipe, bool super) {
@@ -161,5 +175,55 @@ inline virtio_net_hdr headerOf(const Recipe& recipe, bool super) {
   hdr.hdr_len = static_cast<uint16_t>(any.next());
   return hdr;
 }
+
+/** Rows, slab and groups of one call, with poison between the packets. */
+struct Batch {
+  std::vector<int32_t> rows, groups;
+  Bytes slab;
+  int groupCount = 0;
+
+  void add(const Bytes& packet, int peer = 1, int verdict = 0) {
+    const size_t at = slab.size() + 16;
+    slab.resize((at + packet.size() + 7) & ~size_t(7));
+    std::copy(packet.begin(), packet.end(), slab.begin() + static_cast<long>(at));
+    rows.resize(rows.size() + ROW_WORDS, -77);
+    int32_t* const row = rows.data() + rows.size() - ROW_WORDS;
+    row[OFFSET] = static_cast<int32_t>(at);
+    row[LENGTH] = static_cast<int32_t>(packet.size());
+    row[PEER] = peer;
+    row[VERDICT] = verdict;
+  }
+
+  int run(bool allowTcp = true, bool allowUdp = true) {
+    static Coalescer coalescer;
+    const int count = static_cast<int>(rows.size()) / ROW_WORDS;
+    groups.assign(static_cast<size_t>(count) * GROUP_WORDS, -77);
+    ASAN_POISON_MEMORY_REGION(slab.data(), slab.size());
+    for (int index = 0; index < count; index++) {
+      const int32_t* const row = rows.data() + index * ROW_WORDS;
+      ASAN_UNPOISON_MEMORY_REGION(slab.data() + row[OFFSET], static_cast<size_t>(row[LENGTH]));
+    }
+    groupCount = coalescer.run(slab.data(), rows.data(), count, groups.data(), allowTcp, allowUdp);
+    return groupCount;
+  }
+
+  /** What is written for a group, behind its virtio_net_hdr. */
+  Bytes written(int index, virtio_net_hdr* hdr) {
+    const int32_t* const group = groups.data() + index * GROUP_WORDS;
+    iovec slices[MAX_SLICES];
+    CHECK(gather(slab.data(), rows.data(), group, hdr, slices, group[GROUP_COUNT]) == -1);
+    CHECK(gather(slab.data(), rows.data(), group, hdr, slices, MAX_SLICES) == group[GROUP_COUNT] + 1);
+    CHECK(slices[0].iov_base == hdr && slices[0].iov_len == 10);
+    Bytes bytes;
+    for (int slice = 1; slice <= group[GROUP_COUNT]; slice++) {
+      const uint8_t* const base = static_cast<uint8_t*>(slices[slice].iov_base);
+      bytes.insert(bytes.end(), base, base + slices[slice].iov_len);
+    }
+    CHECK(static_cast<int>(bytes.size()) == group[GROUP_LENGTH]);
+    return bytes;
+  }
+
+  ~Batch() { ASAN_UNPOISON_MEMORY_REGION(slab.data(), slab.size()); }
+};
 
 }  // namespace isthmus

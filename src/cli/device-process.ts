@@ -1,7 +1,7 @@
 /** The life of `isthmus device`, step by step that of wireguard-go, so that what starts and watches the one can the other. */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { unlinkSync } from 'node:fs';
+import { rmSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
 import { openUapi, serveUapi, uapiPath } from '../control/uapi-socket.ts';
 import { WireGuardDevice } from '../gateway/device.ts';
@@ -30,15 +30,18 @@ const INHERITED = { WG_TUN_FD: '3', WG_UAPI_FD: '4', WG_PROCESS_FOREGROUND: '1' 
  */
 export async function runDevice(name: string, inForeground: boolean): Promise<number> {
   let log = deviceLog(name);
+  let socket = process.env['WG_UAPI_FD'] ? uapiPath(name) : undefined;
   try {
     const tun = await attempt('Failed to create TUN device', () => takeTun(name));
     log = deviceLog(tun.name);
     const uapi = await attempt('UAPI listen error', () => descriptor('WG_UAPI_FD') ?? openUapi(tun.name, listenUnix));
+    socket = uapiPath(tun.name);
     if (inForeground) return await live(tun, uapi, log);
     await attempt('Failed to daemonize', () => startCopy(tun, uapi));
     return SUCCESS;
   } catch (error) {
     log.error((error as Error).message);
+    if (socket !== undefined) rmSync(socket, { force: true });
     return FAILURE;
   }
 }
@@ -55,8 +58,9 @@ async function live(tun: Tun, uapi: number, log: Log): Promise<number> {
     log.debug('UAPI listener started');
     const ending = await Promise.race([signal, listener.removed, tunnel.ended]);
     listener.close();
-    if (ending && 'error' in ending) throw ending.error;
-    return SUCCESS;
+    if (!ending || !('error' in ending)) return SUCCESS;
+    log.error(ending.error.message);
+    return FAILURE;
   } finally {
     log.debug('Shutting down');
     await tunnel.close();
@@ -67,18 +71,13 @@ async function live(tun: Tun, uapi: number, log: Log): Promise<number> {
 async function startCopy(tun: Tun, uapi: number): Promise<void> {
   const level = process.env['LOG_LEVEL'] ?? '';
   const output = level === '' || level === 'silent' ? 'ignore' : 'inherit';
-  try {
-    const child = spawn(process.execPath, [...process.execArgv, ...process.argv.slice(1)], {
-      detached: true,
-      env: { ...process.env, ...INHERITED },
-      stdio: ['ignore', output, output, tun.fd, uapi],
-    });
-    await once(child, 'spawn');
-    child.unref();
-  } catch (error) {
-    unlinkSync(uapiPath(tun.name));
-    throw error;
-  }
+  const child = spawn(process.execPath, [...process.execArgv, ...process.argv.slice(1, -1), tun.name], {
+    detached: true,
+    env: { ...process.env, ...INHERITED },
+    stdio: ['ignore', output, output, tun.fd, uapi],
+  });
+  await once(child, 'spawn');
+  child.unref();
 }
 
 /** The TUN that was handed over, or a new one. */
@@ -103,7 +102,7 @@ async function openFreeTun(name: string): Promise<Tun> {
 }
 
 /** The descriptor that an environment variable names; undefined if it is not set. */
-function descriptor(variable: string): number | undefined {
+function descriptor(variable: keyof typeof INHERITED): number | undefined {
   const text = process.env[variable] ?? '';
   if (text === '') return undefined;
   if (!/^\d{1,9}$/.test(text)) throw new Error(`${variable} is not a descriptor`);

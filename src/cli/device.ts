@@ -12,7 +12,17 @@ export function command(): Command {
       // What wireguard-go makes of its arguments is not what Commander would.
       .passThroughOptions()
       .allowUnknownOption()
-      .helpOption(false)
+      .addHelpText(
+        'after',
+        `
+LOG_LEVEL is verbose, error (if not set) or silent. It ends by SIGTERM, by SIGINT, and when its interface or its socket
+under /var/run/wireguard is deleted.
+
+Examples:
+  isthmus device wg0 && wg setconf wg0 /etc/wireguard/wg0.conf && ip link set wg0 up
+  LOG_LEVEL=verbose isthmus device -f wg0
+  WG_QUICK_USERSPACE_IMPLEMENTATION=isthmus-device wg-quick up wg0`,
+      )
       .action(async (argv: string[]) => {
         process.exitCode = await device(argv);
       })

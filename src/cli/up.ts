@@ -72,7 +72,9 @@ function readOnly(gateway: Gateway): ConfigurableDevice {
   return {
     state: () => gateway.deviceState(),
     configure: () => {
-      throw Object.assign(new Error('a gateway is changed by its configuration file'), { errno: constants.errno.EPERM });
+      throw Object.assign(new Error('a gateway is changed by its configuration file'), {
+        errno: constants.errno.EPERM,
+      });
     },
   };
 }

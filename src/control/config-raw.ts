@@ -3,6 +3,7 @@
  * that a fault in one place does not hide those in others.
  */
 import type { ErrorCode } from '../gateway/errors.ts';
+import { isLikeASecret } from './config-text.ts';
 import type { Path } from './config-yaml.ts';
 
 /** Takes a fault found at `path`; `of` says whether its key or its value is what is wrong. */
@@ -55,5 +56,9 @@ export function valid<T>(parse: (value: unknown) => T, value: unknown): T | unde
 
 /** `peerings[0].subnets[1]`. */
 export function formatPath(path: Path): string {
-  return path.map((step, depth) => (typeof step === 'number' ? `[${step}]` : depth === 0 ? step : `.${step}`)).join('');
+  const texts = path.map((step) => {
+    if (typeof step === 'number') return `[${step}]`;
+    return isLikeASecret(step) ? '.…' : `.${step}`;
+  });
+  return texts.join('').replace(/^\./, '');
 }

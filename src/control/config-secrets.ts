@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs';
 import { resolve } from 'node:path';
 import nacl from 'tweetnacl';
 import { IsthmusError } from '../gateway/errors.ts';
@@ -70,6 +71,10 @@ export function resolveSecrets(root: unknown, options: SecretOptions): Secrets {
 function fetchText(source: SecretSource, { directory, environment }: SecretOptions): string {
   switch (source.from) {
     case 'file':
+      // A secret given for the path of its file would be shown as the file that is not there.
+      if (text.isLikeASecret(source.path) && !existsSync(resolve(directory, source.path))) {
+        throw new IsthmusError('ISTHMUS_SECRET_UNREADABLE', 'the file does not exist');
+      }
       return readSecretFile(resolve(directory, source.path));
     case 'environment': {
       const value = environment[source.variable];

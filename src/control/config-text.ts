@@ -34,8 +34,11 @@ const DEFAULT_LISTEN_PORT = 51820;
 const UNIT_MS: Readonly<Record<string, number>> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000 };
 /** As much of a value as a message shows. */
 const SHOWN_MAX = 40;
-/** What might be a secret in the wrong place is never shown. */
-const LIKE_A_SECRET = /[A-Za-z0-9+/]{32}/;
+
+/** Whether a text might be a secret in the wrong place, which is never shown. */
+export function isLikeASecret(text: string): boolean {
+  return /[A-Za-z0-9+/]{32}/.test(text);
+}
 
 /** A value as a message names it. */
 export function shown(value: unknown): string {
@@ -44,7 +47,7 @@ export function shown(value: unknown): string {
   if (Array.isArray(value)) return 'a list';
   if (typeof value === 'object') return 'a mapping';
   const text = `${value as string | number | boolean}`;
-  if (LIKE_A_SECRET.test(text)) return `a text of ${text.length} characters`;
+  if (isLikeASecret(text)) return `a text of ${text.length} characters`;
   const cut = text.length > SHOWN_MAX ? `${text.slice(0, SHOWN_MAX)}…` : text;
   return typeof value === 'string' ? JSON.stringify(cut) : cut;
 }

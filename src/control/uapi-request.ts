@@ -74,9 +74,8 @@ export class SetRequest {
         this.#first!.updateOnly = this.#true(key, value);
         break;
       case 'remove':
+        // What follows is read, and lost: it falls to a step that removes, or to one for a peer that is no more.
         this.#beforeAdditions(step).remove = this.#true(key, value);
-        // What follows about a removed peer is read, and lost.
-        this.#first = this.#step = emptyStep(step.publicKey);
         break;
       case 'preshared_key':
         step.presharedKey = this.#key(key, value);
@@ -116,11 +115,9 @@ export class SetRequest {
    */
   #beforeAdditions(step: PeerChange): PeerChange {
     if (step.addAllowedIps.length === 0) return step;
-    const next = { ...emptyStep(step.publicKey), updateOnly: true };
-    // What is said of a removed peer is in no list.
-    if (this.change.peers.at(-1) === step) this.change.peers.push(next);
-    this.#step = next;
-    return next;
+    this.#step = { ...emptyStep(step.publicKey), updateOnly: true };
+    this.change.peers.push(this.#step);
+    return this.#step;
   }
 
   #key(key: string, value: string): Uint8Array {

@@ -22,9 +22,7 @@ export const COUNTER = {
 export type Counters = Float64Array<SharedArrayBuffer>;
 
 export function createCounters(): Counters {
-  return new Float64Array(
-    new SharedArrayBuffer((MAX_PEERS + 1) * COUNTER.words * Float64Array.BYTES_PER_ELEMENT),
-  );
+  return new Float64Array(new SharedArrayBuffer((MAX_PEERS + 1) * COUNTER.words * Float64Array.BYTES_PER_ELEMENT));
 }
 
 /** Where a peer's row begins; slot -1 is nobody's. */

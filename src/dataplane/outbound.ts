@@ -150,7 +150,7 @@ export class Outbound {
   /** Steps 6 and 7 for rows [0, count). */
   #transmit(count: number): void {
     const queue = this.#queue;
-    for (let from = 0; from < count; ) {
+    for (let from = 0; from < count;) {
       const to = queue.seal(from, count, this.#mtu);
       if (to < 0) return;
       if (queue.status[STATUS.failed] > 0) this.#countUnsealed(from, to);

@@ -303,9 +303,7 @@ function openInterface(name: string): ReturnType<typeof openTun> {
 }
 
 function listenOf({ address, port }: Listen): { port: number; mark: number; address?: Int32Array } {
-  return address === undefined
-    ? { port, mark: 0 }
-    : { port, mark: 0, address: Int32Array.from(addressWords(address)) };
+  return address === undefined ? { port, mark: 0 } : { port, mark: 0, address: Int32Array.from(addressWords(address)) };
 }
 
 function mtuOf(config: GatewayConfig): Promise<number> {

@@ -113,7 +113,10 @@ export class Tunnel {
     const report = (message: Report): void => this.#hear(message);
     this.#outbound = new DataThread('outbound', tun, capture, report, failed);
     this.#inbound = new DataThread('inbound', tun, capture, report, failed);
-    const environment = { random: (length: number) => new Uint8Array(randomBytes(length)), wallClock: () => Date.now() };
+    const environment = {
+      random: (length: number) => new Uint8Array(randomBytes(length)),
+      wallClock: () => Date.now(),
+    };
     this.#device = new Device(this.#outputs(), environment, timing);
   }
 
@@ -279,7 +282,8 @@ export class Tunnel {
       this.#useSocket(openUdp(this.#listen.port, this.#listen.mark, this.#listen.address));
     } catch (error) {
       // The next tick tries again: the port may become free.
-      if (this.#listenError === undefined) this.#log.error(`UDP port ${this.#listen.port}: ${(error as Error).message}`);
+      if (this.#listenError === undefined)
+        this.#log.error(`UDP port ${this.#listen.port}: ${(error as Error).message}`);
       this.#listenError = error as Error;
       return;
     }

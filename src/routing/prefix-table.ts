@@ -15,8 +15,11 @@ export interface PrefixEntry extends Prefix {
 
 /** One family's ranges and the trie over them. The first range starts at address zero. */
 interface Ranges {
-  /** Where each range starts: one word for IPv4, four big-endian words for IPv6. */
-  readonly starts: Uint32Array;
+  /**
+   * Where each range starts: one word for IPv4, four big-endian words for IPv6. The sign bits are turned over, so that
+   * int32s compare as the addresses do: V8 would allocate an unsigned word above 2^31 each time it is handed on.
+   */
+  readonly starts: Int32Array;
   /** Each range's value, -1 where no prefix covers it. */
   readonly values: Int32Array;
   /**
@@ -37,6 +40,7 @@ export interface PrefixTableData {
  * ranges that start among its addresses, the one before the first, and the last.
  */
 const NODE = { from: 0, bits: 1, skipped: 2, before: 3, last: 4, branches: 5 } as const;
+const SIGN = 1 << 31;
 const BRANCH_BITS_MAX = 16;
 /** With no more range starts than this, a walk is quicker than one more node. */
 const WALK_MAX = 4;
@@ -66,52 +70,55 @@ export class PrefixTable {
    * has them (`w3` alone counts for IPv4).
    */
   lookup(version: number, w0: number, w1: number, w2: number, w3: number): number {
-    return version === 4
-      ? lookupIpv4(this.#ipv4, w3 >>> 0)
-      : lookupIpv6(this.#ipv6, w0 >>> 0, w1 >>> 0, w2 >>> 0, w3 >>> 0);
+    return version === 4 ? lookupIpv4(this.#ipv4, w3) : lookupIpv6(this.#ipv6, w0, w1, w2, w3);
   }
 }
 
 function lookupIpv4(ranges: Ranges, address: number): number {
   const { starts, values, trie } = ranges;
+  const sought = address ^ SIGN;
   let branch = -1;
   while (branch < 0) {
     const node = ~branch;
     if (trie[node + NODE.skipped] !== 0) {
       // What lies between the first and the last start shares the bits passed over; nothing else reaches the branches.
-      if (address < starts[trie[node + NODE.before] + 1]) return values[trie[node + NODE.before]];
-      if (address >= starts[trie[node + NODE.last]]) return values[trie[node + NODE.last]];
+      if (sought < starts[trie[node + NODE.before] + 1]) return values[trie[node + NODE.before]];
+      if (sought >= starts[trie[node + NODE.last]]) return values[trie[node + NODE.last]];
     }
     branch = trie[node + NODE.branches + ((address << trie[node + NODE.from]) >>> (32 - trie[node + NODE.bits]))];
   }
-  while (branch + 1 < values.length && starts[branch + 1] <= address) branch++;
+  while (branch + 1 < values.length && starts[branch + 1] <= sought) branch++;
   return values[branch];
 }
 
 function lookupIpv6(ranges: Ranges, w0: number, w1: number, w2: number, w3: number): number {
   const { starts, values, trie } = ranges;
+  const s0 = w0 ^ SIGN;
+  const s1 = w1 ^ SIGN;
+  const s2 = w2 ^ SIGN;
+  const s3 = w3 ^ SIGN;
   let branch = -1;
   while (branch < 0) {
     const node = ~branch;
     if (trie[node + NODE.skipped] !== 0) {
       const before = trie[node + NODE.before];
-      if (!startsBy(starts, before + 1, w0, w1, w2, w3)) return values[before];
-      if (startsBy(starts, trie[node + NODE.last], w0, w1, w2, w3)) return values[trie[node + NODE.last]];
+      if (!startsBy(starts, before + 1, s0, s1, s2, s3)) return values[before];
+      if (startsBy(starts, trie[node + NODE.last], s0, s1, s2, s3)) return values[trie[node + NODE.last]];
     }
     const bits = window(trie[node + NODE.from], w0, w1, w2, w3) >>> (32 - trie[node + NODE.bits]);
     branch = trie[node + NODE.branches + bits];
   }
-  while (branch + 1 < values.length && startsBy(starts, branch + 1, w0, w1, w2, w3)) branch++;
+  while (branch + 1 < values.length && startsBy(starts, branch + 1, s0, s1, s2, s3)) branch++;
   return values[branch];
 }
 
-/** Whether an IPv6 range starts at or before the address. */
-function startsBy(starts: Uint32Array, range: number, w0: number, w1: number, w2: number, w3: number): boolean {
+/** Whether an IPv6 range starts at or before the address, whose words have their sign bits turned over. */
+function startsBy(starts: Int32Array, range: number, s0: number, s1: number, s2: number, s3: number): boolean {
   const at = range << 2;
-  if (starts[at] !== w0) return starts[at] < w0;
-  if (starts[at + 1] !== w1) return starts[at + 1] < w1;
-  if (starts[at + 2] !== w2) return starts[at + 2] < w2;
-  return starts[at + 3] <= w3;
+  if (starts[at] !== s0) return starts[at] < s0;
+  if (starts[at + 1] !== s1) return starts[at + 1] < s1;
+  if (starts[at + 2] !== s2) return starts[at + 2] < s2;
+  return starts[at + 3] <= s3;
 }
 
 /** The 32 bits of an IPv6 address from bit `from` on, zeros behind its end. */
@@ -128,7 +135,7 @@ function buildRanges(entries: PrefixEntry[], width: 1 | 4): Ranges {
   const sweep = new Sweep(width);
   for (const entry of entries.sort(byStartThenLength)) sweep.enter(entry);
   sweep.finish();
-  const starts = new Uint32Array(new SharedArrayBuffer(sweep.starts.length * 4));
+  const starts = new Int32Array(new SharedArrayBuffer(sweep.starts.length * 4));
   starts.set(sweep.starts);
   const values = new Int32Array(new SharedArrayBuffer(sweep.values.length * 4));
   values.set(sweep.values);
@@ -180,11 +187,11 @@ class Sweep {
     const { starts, values } = this;
     const last = starts.length - this.#width;
     let word = 0;
-    while (word < this.#width && starts[last + word] === address[4 - this.#width + word] >>> 0) word++;
+    while (word < this.#width && starts[last + word] === (address[4 - this.#width + word] ^ SIGN)) word++;
     if (word === this.#width) {
       values[values.length - 1] = value;
     } else if (value !== values.at(-1)) {
-      for (word = 4 - this.#width; word < 4; word++) starts.push(address[word] >>> 0);
+      for (word = 4 - this.#width; word < 4; word++) starts.push(address[word] ^ SIGN);
       values.push(value);
     }
   }
@@ -209,7 +216,7 @@ function addressBehind(prefix: Prefix): number[] | undefined {
  */
 function addNode(
   trie: number[],
-  starts: Uint32Array,
+  starts: Int32Array,
   width: 1 | 4,
   before: number,
   last: number,
@@ -233,15 +240,15 @@ function addNode(
 }
 
 /** How many leading bits the starts of two ranges share. */
-function sharedBits(starts: Uint32Array, width: 1 | 4, a: number, b: number): number {
+function sharedBits(starts: Int32Array, width: 1 | 4, a: number, b: number): number {
   let word = 0;
   while (word < width && starts[a * width + word] === starts[b * width + word]) word++;
   return word * 32 + Math.clz32(starts[a * width + word] ^ starts[b * width + word]);
 }
 
-function addressBits(starts: Uint32Array, width: 1 | 4, range: number, from: number, bits: number): number {
+function addressBits(starts: Int32Array, width: 1 | 4, range: number, from: number, bits: number): number {
   const at = range * width;
-  const head =
-    width === 1 ? starts[at] << from : window(from, starts[at], starts[at + 1], starts[at + 2], starts[at + 3]);
+  const word = (index: number) => starts[at + index] ^ SIGN;
+  const head = width === 1 ? word(0) << from : window(from, word(0), word(1), word(2), word(3));
   return head >>> (32 - bits);
 }

@@ -78,10 +78,6 @@ export class Identities {
     return identity;
   }
 
-  get size(): number {
-    return this.#identities.size;
-  }
-
   #identity({ cipher, localPrivate }: Credential): Identity {
     const local = localStatic(cipher, localPrivate);
     return (

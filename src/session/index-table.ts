@@ -30,8 +30,4 @@ export class IndexTable<Owner> {
   release(index: number): void {
     this.#owners.delete(index);
   }
-
-  get size(): number {
-    return this.#owners.size;
-  }
 }

@@ -17,10 +17,10 @@ const MAPPED = 0xffff;
 /** An endpoint from an address and a port. Throws a `RangeError` if `address` is not an IP address. */
 export function endpointFrom(address: string, port: number): Endpoint {
   const endpoint = new Int32Array(ENDPOINT_WORDS);
-  const [host, zone] = address.split('%');
+  const [host, zone = '0'] = address.split('%');
   endpoint.set(addressWords(host));
   endpoint[ENDPOINT.port] = port;
-  endpoint[ENDPOINT.scope] = zone === undefined ? 0 : Number(zone) || 0;
+  endpoint[ENDPOINT.scope] = Number(zone) || 0;
   return endpoint;
 }
 

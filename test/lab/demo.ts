@@ -3,14 +3,14 @@
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import type { GatewayStatus } from '../../src/gateway/status.ts';
-import { connected, ISTHMUS, startNothing, writePrivate } from './contenders.ts';
+import { connected, interfaceName, ISTHMUS, startNothing, writePrivate } from './contenders.ts';
 import { iperf3, pingTime } from './iperf3.ts';
-import { hasHosts, removeLabs, type Lab } from './lab.ts';
+import { hostsOf, removeLabs, type Lab } from './lab.ts';
 import { must, until, type Running } from './process.ts';
 import { B, GATEWAY_B, twoVpcs } from './two-vpcs.ts';
 
 const NAME = 'istdemo';
-const HOSTS = new RegExp(`^${NAME}-`);
+const PREFIX = `${NAME}-`;
 const EX_USAGE = 64;
 const EX_NOPERM = 77;
 const TELNET = '23';
@@ -35,7 +35,7 @@ function writeConfigurations(lab: Lab, psk: string): string[] {
   writePrivate(lab, 'peering.psk', psk);
   const a = `gateway:
   name: vpc-a
-  interface: ista
+  interface: ${interfaceName(lab, 'a')}
   address: 10.8.0.1/30
   subnets: [172.31.0.0/16]
 peerings:
@@ -51,7 +51,7 @@ acls:
 `;
   const b = `gateway:
   name: vpc-b
-  interface: istb
+  interface: ${interfaceName(lab, 'b')}
   address: 10.8.0.2/30
   subnets: [192.168.0.0/16]
 peerings:
@@ -68,8 +68,9 @@ acls:
   return [writePrivate(lab, 'a.yaml', a), writePrivate(lab, 'b.yaml', b)];
 }
 
-async function status(name: string): Promise<GatewayStatus> {
-  return JSON.parse(await must([...ISTHMUS, 'status', name, '--json'])) as GatewayStatus;
+/** Gateway B's own account of itself. */
+async function status(lab: Lab): Promise<GatewayStatus> {
+  return JSON.parse(await must([...ISTHMUS, 'status', interfaceName(lab, 'b'), '--json'])) as GatewayStatus;
 }
 
 /** Tries the forbidden port, which is open, and gives how often the rule was counted. */
@@ -83,7 +84,7 @@ async function refusal(lab: Lab): Promise<number> {
   if ((await lab.run('gwb', connect)).code !== 0) throw new Error('the forbidden port cannot even be had from nearby');
   if ((await lab.run('a', connect)).code === 0) throw new Error('the forbidden port was reached');
   const denied = async (): Promise<number> =>
-    (await status('istb')).rules.find((rule) => rule.name === 'refuse-telnet')?.denied ?? 0;
+    (await status(lab)).rules.find((rule) => rule.name === 'refuse-telnet')?.denied ?? 0;
   await until('the rule to be counted', async () => (await denied()) > 0);
   await server.stop();
   return denied();
@@ -110,7 +111,7 @@ async function show(lab: Lab): Promise<string[]> {
   const milliseconds = await step('ping from host a to host b', () => pingTime(lab));
   const speed = await step('iperf3 from host a to host b', () => iperf3(lab, { seconds: 3 }));
   const denied = await step(`host a tries tcp port ${TELNET} of host b`, () => refusal(lab));
-  const [peer] = (await step('isthmus status', () => status('istb'))).peers;
+  const [peer] = (await step('isthmus status', () => status(lab))).peers;
 
   const row = (name: string, ...cells: string[]): string =>
     `  ${name.padEnd(ROW)}${cells.map((cell) => cell.padEnd(ROW)).join('')}`.trimEnd();
@@ -132,7 +133,7 @@ function lookAround(lab: Lab): string {
   return `  It is all still there. To look around, as root:
     ip netns exec ${lab.namespace('a')} ping ${B[4]}
     ip netns exec ${lab.namespace('gwa')} ip route
-    ${ISTHMUS.join(' ')} status istb --watch
+    ${ISTHMUS.join(' ')} status ${interfaceName(lab, 'b')} --watch
     ip netns exec ${lab.namespace('gwa')} tcpdump -ni wan
     less ${lab.directory}/b.yaml
     tail -f ${lab.directory}/gwb.log
@@ -180,10 +181,11 @@ async function main(): Promise<number> {
     return EX_NOPERM;
   }
   if (values.remove) {
-    console.log(removeLabs(HOSTS) > 0 ? 'The demo is removed.' : 'There is no demo to remove.');
+    console.log(hostsOf(PREFIX).length > 0 ? 'The demo is removed.' : 'There is no demo to remove.');
+    removeLabs(PREFIX);
     return 0;
   }
-  if (hasHosts(HOSTS)) {
+  if (hostsOf(PREFIX).length > 0) {
     console.error('A demo is up already. To remove it: npm run demo -- --remove');
     return 1;
   }

@@ -21,8 +21,8 @@ export interface SpawnOptions {
 }
 
 const NAMESPACES = '/run/netns';
-/** Where a lab leaves something with its name: namespaces, directories, the control sockets of its tunnels. */
-const TRACES = [NAMESPACES, tmpdir(), '/run/wireguard', '/run/isthmus'];
+/** Where else there is something with a lab's name: its directory, and the control sockets and state of its tunnels. */
+const TRACES = [tmpdir(), '/run/wireguard', '/run/isthmus'];
 /** Milliseconds for programs to end after SIGTERM. */
 const LAST_MOMENT = 1000;
 const IN_TEXT = { encoding: 'utf8', env: environment } as const;
@@ -135,7 +135,7 @@ export class Lab {
   disposeNow(): void {
     if (!labs.delete(this)) return;
     removeNamespaces([...this.#hosts].map((host) => this.namespace(host)));
-    rmSync(this.directory, { recursive: true, force: true });
+    removeTraces((name) => name.startsWith(this.prefix));
   }
 
   #on(host: string, argv: readonly string[]): string[] {
@@ -143,21 +143,23 @@ export class Lab {
   }
 }
 
-/** Whether there is a host of a lab whose name begins as the pattern has it. */
-export const hasHosts = (prefix: RegExp): boolean => named(NAMESPACES, prefix).length > 0;
+/** The hosts of labs whose names begin with a text. */
+export const hostsOf = (prefix: string): string[] => named(NAMESPACES, (name) => name.startsWith(prefix));
 
-/** Removes the labs whose names begin as the pattern has it, and what runs in them. Gives the number of hosts. */
-export function removeLabs(prefix: RegExp): number {
-  const hosts = named(NAMESPACES, prefix);
-  removeNamespaces(hosts);
-  for (const place of TRACES) {
-    for (const name of named(place, prefix)) rmSync(join(place, name), { recursive: true, force: true });
-  }
-  return hosts.length;
+/** Removes the labs whose names begin with a text, and what runs in them. */
+export function removeLabs(prefix: string): void {
+  removeNamespaces(hostsOf(prefix));
+  removeTraces((name) => name.startsWith(prefix));
 }
 
-function named(place: string, prefix: RegExp): string[] {
-  return existsSync(place) ? readdirSync(place).filter((name) => prefix.test(name)) : [];
+function removeTraces(isOurs: (name: string) => boolean): void {
+  for (const place of TRACES) {
+    for (const name of named(place, isOurs)) rmSync(join(place, name), { recursive: true, force: true });
+  }
+}
+
+function named(place: string, isWanted: (name: string) => boolean): string[] {
+  return existsSync(place) ? readdirSync(place).filter(isWanted) : [];
 }
 
 /**
@@ -189,10 +191,9 @@ function removeNamespaces(namespaces: readonly string[]): void {
 
 /** Removes what processes that are no more have left. */
 function reap(): void {
-  const names = TRACES.flatMap((place) => named(place, /^ist\d/));
-  const pids = new Set(names.map((name) => /^ist(\d+)(?:\.\d+)?-/.exec(name)?.[1]));
-  for (const pid of pids) {
-    if (pid && !existsSync(`/proc/${pid}`)) removeLabs(new RegExp(`^ist${pid}[.-]`));
+  for (const name of [NAMESPACES, ...TRACES].flatMap((place) => named(place, () => true))) {
+    const match = /^ist(\d+)(?:\.\d+)?-/.exec(name);
+    if (match && !existsSync(`/proc/${match[1]}`)) removeLabs(match[0]);
   }
 }
 

@@ -68,7 +68,12 @@ for (const vector of vectors.vectors) {
     const sender = new SenderMacs(responder.publicKey);
     sender.stamp(message, 0);
     t.false(receiver.hasMac2(message, bytes(vector.cookie)));
-    const reply = receiver.cookieReply(message, vector.initiatorIndex, bytes(vector.cookie), new Uint8Array(24).fill(7));
+    const reply = receiver.cookieReply(
+      message,
+      vector.initiatorIndex,
+      bytes(vector.cookie),
+      new Uint8Array(24).fill(7),
+    );
     t.is(hex(reply.subarray(0, 8)), '0300000004030201');
     t.true(sender.consumeReply(reply, 0));
     sender.stamp(message, 119_999);
