@@ -4,10 +4,10 @@ import { DROP } from '../wire/drop.ts';
 import { remoteBytes, type Endpoint } from '../wire/endpoint.ts';
 import { COOKIE_REPLY, INITIATION, MESSAGE, MESSAGE_SIZE, RESPONSE } from '../wire/messages.ts';
 import { DEFAULT_TIMING, UNDER_LOAD_QUEUE, UNDER_LOAD_TIME, type Timing } from './constants.ts';
-import { bindingOf, Identities, type Identity } from './identities.ts';
+import { bindingOf, Identities, type Binding, type Identity } from './identities.ts';
 import { IndexTable } from './index-table.ts';
 import type { Keypair } from './keypairs.ts';
-import { Peer, type DeviceContext, type IndexOwner, type PeerOptions } from './peer.ts';
+import { Peer, type DeviceContext, type PeerOptions } from './peer.ts';
 import { RateLimiter } from './rate-limiter.ts';
 
 /**
@@ -53,7 +53,7 @@ export class Device {
 
   constructor(outputs: DeviceOutputs, environment: Environment, timing: Timing = DEFAULT_TIMING) {
     const random = (length: number) => environment.random(length);
-    const indices = new IndexTable<IndexOwner>(random);
+    const indices = new IndexTable<Binding>(random);
     this.#context = { outputs, environment, timing, indices, identities: new Identities() };
     this.#cookieSecret = new CookieSecret(random);
   }
@@ -120,9 +120,9 @@ export class Device {
 
   #receiveResponse(message: Uint8Array, from: Endpoint, now: number): number {
     const receiver = readIndex(message, RESPONSE.receiver);
-    const owner = this.#context.indices.find(receiver);
-    if (owner?.kind !== 'handshake') return DROP['unknown-index'];
-    const { identity, peer } = owner.binding;
+    const binding = this.#context.indices.find(receiver);
+    if (binding === undefined) return DROP['unknown-index'];
+    const { identity, peer } = binding;
     if (!identity.macs.hasMac1(message)) return DROP['bad-mac1'];
     const sender = readIndex(message, RESPONSE.sender);
     const refusal = this.#refuseUnderLoad(identity, message, sender, from, now);
@@ -132,9 +132,9 @@ export class Device {
 
   /** A cookie reply answers the last message from an index; it says nothing of where the peer is. */
   #receiveCookieReply(message: Uint8Array, now: number): number {
-    const owner = this.#context.indices.find(readIndex(message, COOKIE_REPLY.receiver));
-    if (owner === undefined) return DROP['unknown-index'];
-    return owner.binding.macs.consumeReply(message, now) ? DROP.none : DROP['bad-handshake'];
+    const binding = this.#context.indices.find(readIndex(message, COOKIE_REPLY.receiver));
+    if (binding === undefined) return DROP['unknown-index'];
+    return binding.macs.consumeReply(message, now) ? DROP.none : DROP['bad-handshake'];
   }
 
   /** Under load a sender must show the cookie for its address and port, and keep to its rate (§5.3). */

@@ -18,11 +18,6 @@ export class IndexTable<Owner> {
     }
   }
 
-  /** Gives a claimed index a new owner: the keypair that came out of a handshake. */
-  assign(index: number, owner: Owner): void {
-    this.#owners.set(index, owner);
-  }
-
   find(index: number): Owner | undefined {
     return this.#owners.get(index);
   }

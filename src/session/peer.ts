@@ -28,18 +28,13 @@ export interface Activity {
   receivedAt: number;
 }
 
-/** What a local index stands for: a handshake that waits for its response, or a keypair. */
-export interface IndexOwner {
-  readonly binding: Binding;
-  readonly kind: 'handshake' | 'keypair';
-}
-
 /** What the peers of a device share. */
 export interface DeviceContext {
   readonly outputs: DeviceOutputs;
   readonly environment: Environment;
   readonly timing: Timing;
-  readonly indices: IndexTable<IndexOwner>;
+  /** Of every handshake that waits for its response, and of every keypair. */
+  readonly indices: IndexTable<Binding>;
   readonly identities: Identities;
 }
 
@@ -213,7 +208,7 @@ export class Peer {
     this.#handshakeReceivedAt = now;
 
     const { outputs, environment, indices } = this.#context;
-    const localIndex = indices.claim({ binding, kind: 'keypair' });
+    const localIndex = indices.claim(binding);
     const ephemeral = environment.random(32);
     const { message, keys } = createResponse(
       received,
@@ -244,8 +239,7 @@ export class Peer {
     this.#outstanding = null;
     pending.state.wipe();
 
-    const { outputs, indices } = this.#context;
-    indices.assign(localIndex, { binding, kind: 'keypair' });
+    const { outputs } = this.#context;
     this.#handshakeReceivedAt = now;
     outputs.endpointChanged(this, from);
     const keypair = this.#keypair(binding, keys, localIndex, remoteIndex, true, now);
@@ -297,7 +291,7 @@ export class Peer {
     const binding = this.#bindingToTry();
     if (binding === undefined) return;
     this.#dropOutstanding();
-    const localIndex = indices.claim({ binding, kind: 'handshake' });
+    const localIndex = indices.claim(binding);
     this.#lastTimestamp = tai64n(environment.wallClock(), this.#lastTimestamp);
     const ephemeral = environment.random(32);
     const { message, pending } = createInitiation(binding.pairing, localIndex, ephemeral, this.#lastTimestamp);
@@ -324,7 +318,6 @@ export class Peer {
       return;
     }
     this.#retryAt = Infinity;
-    this.#keepaliveTimer.reset(now);
     if (this.#forgetAt === Infinity) this.#forgetLater(now);
     outputs.discardStaged(this);
   }

@@ -2,22 +2,9 @@ import test from 'ava';
 import { FlowKey } from '../../src/policy/flow-key.ts';
 import { beginState, FRAGMENTS_STATE, IDLE_SECONDS } from '../../src/policy/flow-state.ts';
 import { createFlowTable, FlowTable } from '../../src/policy/flow-table.ts';
-import { OUT } from '../../src/policy/policy.ts';
-import { Packet } from '../../src/wire/packet.ts';
-import { ip, udp } from '../wire/packets.ts';
+import { keyOf, PACKET } from './flow-keys.ts';
 
-const PACKET = new Packet();
-const BYTES = ip('10.0.0.1', '192.168.0.1', 17, udp(0, 53));
-PACKET.parse(BYTES, 0, BYTES.length);
 const UDP_STATE = beginState(PACKET, false);
-
-/** Key of the `number`th of many flows. */
-function keyOf(number: number, key = new FlowKey(), peer = 1): FlowKey {
-  PACKET.srcPort = number & 0xffff;
-  PACKET.src3 = 0x0a000000 + (number >>> 16);
-  key.aim(PACKET, peer, OUT);
-  return key;
-}
 
 test('flows are found until they are idle for too long, and then by nobody', (t) => {
   const table = new FlowTable(createFlowTable(64, 1));

@@ -163,7 +163,7 @@ test('100,000 random prefixes of each family', (t) => {
   const table = tableOf(entries);
   const reference = hashed(entries);
   let found = 0;
-  for (let probe = 0; probe < 4_000; probe++) {
+  for (let probe = 0; probe < 2_000; probe++) {
     const { family, address } = entries[(next() >>> 0) % entries.length];
     const near: Words = [address[0], address[1], address[2], address[3] + ((next() >>> 0) % 3) - 1];
     for (const words of [
@@ -175,7 +175,7 @@ test('100,000 random prefixes of each family', (t) => {
       if (table.lookup(family, ...words) !== value) t.fail(`IPv${family} ${words.join(' ')}`);
     }
   }
-  t.true(found > 4_000, `${found} had a route`);
+  t.true(found > 2_000, `${found} had a route`);
 });
 
 test('130,000 host routes side by side', (t) => {

@@ -37,6 +37,19 @@ test('each retry moves on to the next credential, and the one that worked is tri
   t.is(world.of('response').length, 2);
 });
 
+test('a new attempt begins with the first credential again, whichever the last one ended with', (t) => {
+  const { world, b, ab } = two({ ciphers: [...AUTO], seed: 2 });
+  world.fault = () => [];
+  ab.peer.wantSession(world.now);
+  world.run(120_000);
+  t.is(world.of('initiation').length % 2, 0, 'it ended with the second');
+  world.fault = (datagram) => [{ datagram }];
+  ab.peer.wantSession(world.now);
+  world.run(50);
+  t.is(ab.current?.cipher, AUTO[0]);
+  t.deepEqual(b.drops, []);
+});
+
 test('a responder that was called under its second choice calls back under that', (t) => {
   const world = new World();
   const [a, b] = [world.host('192.0.2.1'), world.host('192.0.2.2')];

@@ -1,4 +1,5 @@
 import test from 'ava';
+import { DROP_REASONS } from '../../src/wire/drop.ts';
 import { endpointFrom, formatEndpoint } from '../../src/wire/endpoint.ts';
 import { established, two } from './world.ts';
 
@@ -136,6 +137,33 @@ test('two ends that initiate at once both have a session at once, and settle', (
   t.deepEqual(ab.received, ['from b', 'more from b']);
   t.deepEqual(ba.received, ['from a', 'more from a']);
   t.is(world.of('initiation').length, 2, 'and no more handshakes follow');
+  world.run(180_000);
+  t.is(a.keypairs.size + b.keypairs.size, 0, 'neither session is left behind');
+});
+
+test('a response that a session of the other end overtook is late: that session stays', (t) => {
+  const { world, a, ab, ba } = two();
+  world.fault = (datagram) => [{ datagram, delay: datagram.kind === 'response' ? 100 : 0 }];
+  ab.peer.wantSession(world.now);
+  world.run(50);
+  world.fault = (datagram) => [{ datagram }];
+  world.run(4950 - 49);
+  t.truthy(ab.current);
+  world.fault = (datagram) => [
+    { datagram, delay: datagram.kind === 'response' && datagram.to === a.endpoint ? 100 : 0 },
+  ];
+  world.run(1000);
+  ab.peer.wantSession(world.now);
+  world.run(30);
+  ba.peer.stop();
+  ba.peer.start(world.now);
+  ba.peer.wantSession(world.now);
+  world.run(30);
+  const { current } = ab;
+  t.is(current?.localIndex, ba.current?.remoteIndex);
+  world.run(200);
+  t.is(ab.current, current);
+  t.deepEqual(a.drops, ['unknown-index']);
 });
 
 test('two ends that initiate at once, one response lost: the other session serves both', (t) => {
@@ -213,6 +241,9 @@ test('a stopped device answers nothing and has no keys; started again it works',
   const keys = [...a.keypairs.values()].map(({ keypair }) => keypair);
   ab.peer.stop();
   t.is(a.keypairs.size, 0);
+  const toOldIndex = new Uint8Array(64).fill(3, 0, 1);
+  new DataView(toOldIndex.buffer).setUint32(4, keys[0].localIndex, true);
+  t.is(DROP_REASONS[a.device.receive(toOldIndex, b.endpoint, world.now, 0)], 'unknown-index');
   for (const { sendKey, receiveKey } of keys) t.true([...sendKey, ...receiveKey].every((byte) => byte === 0));
   world.run(5000);
   ba.peer.wantSession(world.now);

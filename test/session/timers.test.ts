@@ -102,17 +102,34 @@ test('rekeying early, for the operator who asks for it', (t) => {
   t.deepEqual(timing(120_000), DEFAULT_TIMING);
 });
 
-test('an initiator that only receives renews a session of 165 s, once', (t) => {
+test('an initiator that only receives renews a session of 165 s, and the next one too', (t) => {
   const { world, ab } = established();
-  world.fault = (datagram) => (datagram.kind === 'initiation' ? [] : [{ datagram }]);
-  world.run(164_800);
-  ab.activity.receivedAt = world.now;
-  world.run(100);
-  t.is(world.of('initiation').length, 1);
-  world.run(300);
-  ab.activity.receivedAt = world.now;
-  world.run(100);
-  t.is(world.of('initiation').length, 2);
+  for (const handshakes of [1, 2, 3]) {
+    world.run(164_500);
+    ab.activity.receivedAt = world.now;
+    world.run(200);
+    t.is(world.of('initiation').length, handshakes);
+    world.run(500);
+    ab.activity.receivedAt = world.now;
+    world.run(200);
+    t.is(world.of('initiation').length, handshakes + 1);
+  }
+});
+
+test('a rekey that fails is tried for 90 s from what asked for it, and no longer', (t) => {
+  for (const asks of ['sentAt', 'receivedAt'] as const) {
+    const { world, ab } = established();
+    world.run(166_000);
+    world.fault = () => [];
+    const asked = world.now;
+    for (let second = 0; second < 10; second++) {
+      if (asks === 'receivedAt' || second === 0) ab.activity[asks] = world.now;
+      world.run(1000);
+    }
+    world.run(300_000);
+    const lasted = world.of('initiation').at(-1)!.at - asked;
+    t.true(lasted > 80_000 && lasted < 90_000 + TICK, `${lasted} ms by ${asks}`);
+  }
 });
 
 test('keys are gone at 180 s, on both sides, and overwritten', (t) => {
@@ -217,6 +234,16 @@ test('one keepalive more if further data came in those 10 s; none if it was answ
   t.deepEqual(world.kinds(before), ['data', 'data', 'data', 'data']);
 });
 
+test('a handshake message counts as an answer', (t) => {
+  const { world, ab } = established();
+  world.run(5000);
+  ab.send('one way');
+  world.run(5000);
+  ab.peer.wantSession(world.now);
+  world.run(60_000);
+  t.deepEqual(world.kinds(3), ['data', 'initiation', 'response', 'keepalive']);
+});
+
 test('a steady stream one way is answered every 10 s', (t) => {
   const { world, ab } = established();
   const before = world.log.length;
@@ -243,6 +270,9 @@ test('a persistent keepalive goes out when nothing else has for its interval, an
   const off = world.log.length;
   world.run(15_000);
   t.is(world.log.length, off);
+  ab.peer.persistentKeepalive = 25_000;
+  world.run(200);
+  t.is(world.log.length, off + 1, 'at once when turned on again');
 });
 
 test('a persistent keepalive makes the session that it needs, and again whenever it is lost', (t) => {
