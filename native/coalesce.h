@@ -34,8 +34,8 @@ class Coalescer {
   struct Flow {
     uint32_t epoch;
     uint32_t hash;
-    int32_t group;  // its latest
-    int32_t state;  // what that is to the next packet
+    int32_t group;      // its latest
+    int32_t state;      // what that is to the next packet
     uint32_t sequence;  // TCP, of the byte that comes next
   };
   static constexpr uint32_t SLOTS = 1024;

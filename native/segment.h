@@ -40,9 +40,9 @@ class Segmenter {
   int transport_;  // offset of the transport header
   bool ipv4_;
   bool udp_;
-  uint8_t flags_;      // TCP, of the packets that are neither first nor last
+  uint8_t flags_;       // TCP, of the packets that are neither first nor last
   uint8_t firstFlags_;  // TCP, only in the first packet
-  uint8_t lastFlags_;  // TCP, only in the last packet
+  uint8_t lastFlags_;   // TCP, only in the last packet
   uint16_t identification_;
   uint32_t sequence_;
   uint64_t networkSum_;    // of the IPv4 header without what differs between packets

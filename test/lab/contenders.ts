@@ -4,8 +4,9 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { stringify } from 'yaml';
+import type { GatewayStatus } from '../../src/gateway/status.ts';
 import type { Lab } from './lab.ts';
-import { until, type Running } from './process.ts';
+import { must, until, type Running } from './process.ts';
 import { B, GATEWAY_A, GATEWAY_B, SUBNETS_A, SUBNETS_B, type Family } from './two-vpcs.ts';
 
 /** The checkout, seen from `dist/test/lab`. */
@@ -197,8 +198,18 @@ export function isthmusFiles(
 }
 
 /** `isthmus up` on one gateway. */
-export function isthmusOn(lab: Lab, host: 'gwa' | 'gwb', file: GatewayFile): Running {
-  return lab.spawn(host, [...ISTHMUS, 'up', writePrivate(lab, `${host}.yaml`, stringify(file))]);
+export function isthmusOn(lab: Lab, host: string, file: GatewayFile): Running {
+  return lab.spawn(host, [...ISTHMUS, 'up', writeGatewayFile(lab, host, file)]);
+}
+
+/** Writes the configuration file that `isthmusOn` uses for a host, and gives its path. */
+export function writeGatewayFile(lab: Lab, host: string, file: GatewayFile): string {
+  return writePrivate(lab, `${host}.yaml`, stringify(file));
+}
+
+/** A running gateway's own account of itself. */
+export async function gatewayStatus(lab: Lab, end: 'a' | 'b'): Promise<GatewayStatus> {
+  return JSON.parse(await must([...ISTHMUS, 'status', interfaceName(lab, end), '--json'])) as GatewayStatus;
 }
 
 /** A PSK as users get one. */

@@ -85,7 +85,7 @@ export interface FloodResult {
 
 /** Sends random, truncated, repeated and bit-flipped datagrams, and no more than it was told. */
 export async function flood(lab: Lab, host: string, options: FloodOptions): Promise<FloodResult> {
-  const timeout = (options.count / options.rate) * 4000 + 30_000;
+  const timeout = Math.ceil((options.count / options.rate) * 4000) + 30_000;
   const output = await lab.must(host, [process.execPath, program('flood'), ...flags(options)], { timeout });
   return JSON.parse(output) as FloodResult;
 }

@@ -1,5 +1,6 @@
 import { parentPort, workerData } from 'node:worker_threads';
 import { FlowKey } from '../../src/policy/flow-key.ts';
+import { IDLE_SECONDS } from '../../src/policy/flow-state.ts';
 import { FlowTable, type FlowTableData } from '../../src/policy/flow-table.ts';
 import { keyOf } from './flow-keys.ts';
 
@@ -66,25 +67,27 @@ function isOwn(state: number, twin: number): boolean {
   return (state & MARKS[twin]) !== 0 && (state & (MARKS[twin ^ 1] | SEEN_MARKS[twin ^ 1])) === 0;
 }
 
-/** Puts the twins in and out by turns, so that the slot which the other thread reads changes hands under it. */
+/** Enters the twins by turns, each when the other has just run out, so that one slot changes hands under the reader. */
 function alternate(): FlowFindings {
   let found = 0;
   let torn = 0;
   let refused = 0;
   meet();
-  for (let round = 0; round < rounds; round++) {
+  for (let round = 1; round <= rounds; round++) {
     const twin = round & 1;
+    const seconds = round * IDLE_SECONDS.other;
+    Atomics.store(sync, SYNC.seconds, seconds);
     keyOf(input.twins![twin], key);
-    const slot = table.insert(key, STATE | MARKS[twin], 0);
+    const slot = table.insert(key, STATE | MARKS[twin], seconds);
     if (slot < 0) refused++;
-    if (table.find(key, 0) === slot) found++;
+    if (table.find(key, seconds) === slot) found++;
     if (!isOwn(table.state, twin)) torn++;
-    table.remove(slot, table.state);
   }
   Atomics.store(sync, SYNC.over, 1);
   return { found, torn, refused };
 }
 
+/** Reads as one for whom nothing runs out. */
 function watch(): FlowFindings {
   let found = 0;
   let torn = 0;
@@ -97,7 +100,10 @@ function watch(): FlowFindings {
     found++;
     const { state } = table;
     if (!isOwn(state, twin)) torn++;
-    table.refresh(slot, state, state | SEEN_MARKS[twin], 0);
+    if (turn % 64 === 0) {
+      const ahead = Atomics.load(sync, SYNC.seconds) + IDLE_SECONDS.other;
+      table.refresh(slot, state, state | SEEN_MARKS[twin], ahead);
+    }
   }
   return { found, torn, refused: 0 };
 }

@@ -143,16 +143,9 @@ test('two ends that initiate at once both have a session at once, and settle', (
 
 test('a response that a session of the other end overtook is late: that session stays', (t) => {
   const { world, a, ab, ba } = two();
-  world.fault = (datagram) => [{ datagram, delay: datagram.kind === 'response' ? 100 : 0 }];
-  ab.peer.wantSession(world.now);
-  world.run(50);
-  world.fault = (datagram) => [{ datagram }];
-  world.run(4950 - 49);
-  t.truthy(ab.current);
   world.fault = (datagram) => [
     { datagram, delay: datagram.kind === 'response' && datagram.to === a.endpoint ? 100 : 0 },
   ];
-  world.run(1000);
   ab.peer.wantSession(world.now);
   world.run(30);
   ba.peer.stop();
@@ -160,6 +153,7 @@ test('a response that a session of the other end overtook is late: that session 
   ba.peer.wantSession(world.now);
   world.run(30);
   const { current } = ab;
+  t.truthy(current);
   t.is(current?.localIndex, ba.current?.remoteIndex);
   world.run(200);
   t.is(ab.current, current);

@@ -138,6 +138,7 @@ test('the keepalive timer starts with the first data after anything sent', (t) =
   t.false(due(1000, 1000, 0));
   t.false(due(10_900, 1000, 0));
   t.true(due(11_000, 1000, 0));
+  t.false(due(30_000, 1000, 0), 'once, even if it could not be sent');
   t.false(due(30_000, 1000, 11_000, 0), 'once for one');
   t.false(due(40_000, 40_000, 11_000, 0));
   t.false(due(49_000, 45_000, 11_000, 0));
