@@ -158,6 +158,18 @@ napi_value readTun(napi_env env, napi_callback_info info) {
   return fromInt(env, count > 0 ? count : -error);
 }
 
+/** Whether a group's rows are rows, and lie in the slab: JavaScript could have written anything. */
+bool isSound(const Queue* queue, const int32_t* group) {
+  int at = group[GROUP_FIRST];
+  for (int count = group[GROUP_COUNT]; count > 0; count--) {
+    if (at < 0 || at >= queue->rowCapacity) return false;
+    const int32_t* row = queue->rows + at * ROW_WORDS;
+    if (row[OFFSET] < 0 || row[LENGTH] < group[GROUP_HEADER] || row[OFFSET] > queue->slabSize - row[LENGTH]) return false;
+    at = row[NEXT];
+  }
+  return group[GROUP_COUNT] > 0 && group[GROUP_HEADER] >= 0;
+}
+
 /**
  * writeTun(queue, fd, vnet, groups): writes the groups whose VERDICT is 0, each as one packet. Returns how many were written;
  * status[STATUS_FAILED] counts those the kernel refused, whose VERDICT becomes -1, and STATUS_ERRNO says why the last was.
@@ -169,14 +181,13 @@ napi_value writeTun(napi_env env, napi_callback_info info) {
   bool vnet = toInt(env, arguments.value[2]) != 0;
   int groups = toInt(env, arguments.value[3]);
   if (!queue || !queue->groups || groups < 0 || groups > queue->groupCapacity) return fromInt(env, -EINVAL);
-  constexpr int MAX_SLICES = 1024;
   iovec slices[MAX_SLICES];
   virtio_net_hdr header;
   int written = 0, failed = 0;
   for (int at = 0; at < groups; at++) {
     int32_t* group = queue->groups + at * GROUP_WORDS;
     if (group[GROUP_VERDICT] != 0) continue;
-    int count = gather(queue->slab, queue->rows, group, &header, slices, MAX_SLICES);
+    int count = isSound(queue, group) ? gather(queue->slab, queue->rows, group, &header, slices, MAX_SLICES) : -1;
     int first = vnet ? 0 : 1;
     ssize_t result;
     do result = count < 0 ? (errno = EINVAL, -1) : writev(fd, slices + first, count - first);

@@ -50,8 +50,8 @@ async function send(socket: Socket, total: number, rate: number): Promise<void> 
   socket.on('end', () =>
     console.log(JSON.stringify({ sent: { bytes, crc }, received: JSON.parse(answer) as unknown })),
   );
-  let stopped = false;
-  process.once('SIGTERM', () => (stopped = true));
+  const stop = new AbortController();
+  process.once('SIGTERM', () => stop.abort());
   const random = seeded(1);
   const noise = Buffer.from(Uint32Array.from({ length: PIECE / 4 }, () => random() * 2 ** 32).buffer);
   // While the kernel has one piece the next is made; each has its number, so that no two are the same.
@@ -59,7 +59,7 @@ async function send(socket: Socket, total: number, rate: number): Promise<void> 
   const size = rate > 0 ? Math.min(PIECE, Math.ceil((rate * BEAT) / 1000)) : PIECE;
   let [bytes, crc, number] = [0, 0, 0];
   let written: Promise<void> = Promise.resolve();
-  while (bytes < total && !stopped) {
+  while (bytes < total && !stop.signal.aborted) {
     const piece = pieces[number % 2].subarray(0, Math.min(size, total - bytes));
     if (piece.length >= 4) piece.writeUInt32LE(number);
     number++;
