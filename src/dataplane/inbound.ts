@@ -257,8 +257,9 @@ export class Inbound {
       const destination = this.#routes.lookup(packet.version, packet.dst0, packet.dst1, packet.dst2, packet.dst3);
       if (destination !== LOCAL) reason = DROP['destination-not-local'];
       else {
+        const seconds = (clock[0] / 1000) | 0;
         const { acl } = this.#rowKeys[groups[group + GROUP.first]]!.peer;
-        reason = this.#policy.judge(packet, slab, offset, slot, acl, IN, clock[0], count);
+        reason = this.#policy.judge(packet, slab, offset, slot, acl, IN, seconds, count);
       }
     }
     groups[group + GROUP.verdict] = reason;

@@ -3,6 +3,7 @@ import type { AclProgram } from '../policy/acl.ts';
 import type { FlowTableData } from '../policy/flow-table.ts';
 import type { PolicyCounters } from '../policy/policy.ts';
 import type { PrefixTableData } from '../routing/prefix-table.ts';
+import type { Counter } from '../session/constants.ts';
 import type { Endpoint } from '../wire/endpoint.ts';
 import type { KeyHandle } from '../nic/index.ts';
 
@@ -23,8 +24,8 @@ export type SharedOrder =
 
 export type OutboundOrder =
   | SharedOrder
-  /** Seal under this key from now on, until `expiresAt` (boot-clock ms). */
-  | { type: 'sendKey'; slot: number; key: KeyHandle; receiver: number; expiresAt: number }
+  /** Seal under this key from now on, until `expiresAt` (boot-clock ms), with counters from `first` on, or from 0. */
+  | { type: 'sendKey'; slot: number; key: KeyHandle; receiver: number; expiresAt: number; first?: Counter }
   | { type: 'sendKeyGone'; slot: number; key: KeyHandle }
   | { type: 'keepalive'; slot: number }
   | { type: 'discardStaged'; slot: number };

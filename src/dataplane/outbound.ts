@@ -89,7 +89,7 @@ export class Outbound {
         this.#forget(order.slot);
         break;
       case 'sendKey':
-        this.#useKey(order.slot, order.key, order.receiver, order.expiresAt);
+        this.#useKey(order);
         break;
       case 'sendKeyGone':
         if (this.#key[order.slot] === order.key) this.#key[order.slot] = 0;
@@ -117,7 +117,8 @@ export class Outbound {
     if (this.#policy !== undefined) {
       const source = this.#routes.lookup(packet.version, packet.src0, packet.src1, packet.src2, packet.src3);
       if (source !== LOCAL) return this.#drop(row, slot, DROP['source-not-local'], segments);
-      const reason = this.#policy.judge(packet, slab, offset, slot, this.#acl[slot], OUT, clock[0], segments);
+      const seconds = (clock[0] / 1000) | 0;
+      const reason = this.#policy.judge(packet, slab, offset, slot, this.#acl[slot], OUT, seconds, segments);
       if (reason !== 0) return this.#drop(row, slot, reason, segments);
     }
     if (!this.#takeCounters(row, slot, segments)) return this.#stage(row, slot);
@@ -211,11 +212,11 @@ export class Outbound {
     this.#want(slot);
   }
 
-  #useKey(slot: number, key: number, receiver: number, expiresAt: number): void {
+  #useKey({ slot, key, receiver, expiresAt, first }: Extract<OutboundOrder, { type: 'sendKey' }>): void {
     this.#key[slot] = key;
     this.#receiver[slot] = receiver;
-    this.#counterLo[slot] = 0;
-    this.#counterHi[slot] = 0;
+    this.#counterLo[slot] = (first?.lo ?? 0) >>> 0;
+    this.#counterHi[slot] = (first?.hi ?? 0) >>> 0;
     this.#expiresAt[slot] = expiresAt;
     this.#wantedAt[slot] = -Infinity;
     const staging = this.#staging.get(slot);

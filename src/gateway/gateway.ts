@@ -7,7 +7,7 @@ import { LOCAL } from '../dataplane/messages.ts';
 import { createCapture } from '../nic/capture.ts';
 import { openTun } from '../nic/native.ts';
 import { derivePeering, publicKey } from '../noise/psk.ts';
-import { createFlowTable } from '../policy/flow-table.ts';
+import { FlowTable, createFlowTable } from '../policy/flow-table.ts';
 import type { FlowTableData } from '../policy/flow-table.ts';
 import type { PrefixEntry } from '../routing/prefix-table.ts';
 import { formatPrefix, prefixContains } from '../routing/prefix.ts';
@@ -212,6 +212,8 @@ export class Gateway {
   #add(config: PeeringConfig): Peering {
     const { keepaliveMs: persistentKeepalive, acl } = config;
     const peer = this.tunnel.addPeer({ credentials: credentialsOf(config), persistentKeepalive, acl });
+    // The slot may have been another peer's, with flows of its own.
+    new FlowTable(this.#flows).forgetPeer(peer.slot);
     const peering = { config, peer, resolvedAt: 0 };
     this.#peerings.set(config.name, peering);
     return peering;

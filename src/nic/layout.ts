@@ -27,6 +27,8 @@ export const ROW = {
   verdict: 11,
   /** Inbound: the peer's slot. Packets of different peers never coalesce. */
   peer: 12,
+  /** Inbound: the next row of the same group, -1 in its last. */
+  next: 13,
   words: 16,
 } as const;
 

@@ -105,7 +105,7 @@ const INBOUND = { buffers: 8, rows: 1024 } as const;
 /** Segments per UDP_SEGMENT call that every kernel with it takes. */
 const MAX_SEGMENTS = 64;
 
-/** The outbound direction on this machine's memory; also what its in-memory twin seals with. */
+/** What the outbound direction works in. */
 export function outboundMemory() {
   const memory = {
     slab: new Uint8Array(OUTBOUND.slab),
@@ -118,6 +118,7 @@ export function outboundMemory() {
   return { ...memory, handle: addon.queue(memory) };
 }
 
+/** What the inbound direction works in. */
 export function inboundMemory() {
   const memory = {
     slab: new Uint8Array(INBOUND.buffers * RECEIVE_BUFFER),
@@ -130,12 +131,13 @@ export function inboundMemory() {
   return { ...memory, handle: addon.queue(memory) };
 }
 
-/** The pure steps, which touch memory only. */
-export const sealRows = (queue: NativeQueue, from: number, to: number, mtu: number, maxSegments: number): number =>
-  addon.seal(queue, from, to, mtu, maxSegments);
+/** The steps that touch memory only, which the in-memory twin takes from here. */
+export const sealRows = (queue: NativeQueue, from: number, to: number, mtu: number): number =>
+  addon.seal(queue, from, to, mtu, MAX_SEGMENTS);
 export const openRows = (queue: NativeQueue, count: number): number => addon.open(queue, count);
-export const coalesceRows = (queue: NativeQueue, count: number, tso: boolean, uso: boolean): number =>
-  addon.coalesce(queue, count, Number(tso), Number(uso));
+export const coalesceRows = (queue: NativeQueue, count: number): number => addon.coalesce(queue, count, 1, 1);
+/** Empties the queue of what was sealed: no socket has the fd -1. */
+export const discardSealed = (queue: NativeQueue): void => void addon.send(queue, -1);
 
 /** `wakeFd` ends its waits. */
 export function outboundQueue(tun: Tun, wakeFd: number): OutboundQueue {

@@ -29,7 +29,7 @@ export function mac(key: Uint8Array, input: Uint8Array): Uint8Array {
   return new MacKey(key).mac(input);
 }
 
-/** A key for many MACs: the block that holds it is hashed once. */
+/** A key for many MACs, set up once. */
 export class MacKey {
   readonly #keyed;
 

@@ -55,7 +55,8 @@ export class Policy {
    * 0 to let the packet pass, else a `DROP` number. Hot path: allocates nothing, throws nothing.
    *
    * `bytes` and `offset` are where `packet` was parsed. `peer` is the peering's number, which no two share; `acl` its ACL,
-   * -1 if none is set, which allows nothing. `now` is monotonic, in milliseconds, and the same clock for all threads.
+   * -1 if none is set, which allows nothing. `seconds` is monotonic, whole,
+   * and of the same clock for all threads.
    * `count` is how many datagrams the packet stands for (a super-packet, a coalesced run).
    */
   judge(
@@ -65,10 +66,9 @@ export class Policy {
     peer: number,
     acl: number,
     direction: number,
-    now: number,
+    seconds: number,
     count: number,
   ): number {
-    const seconds = (now / 1000) | 0;
     this.rule = -1;
     if (packet.fragment === FRAGMENT.later) {
       this.#key.aimFragments(packet, peer, direction);

@@ -339,7 +339,7 @@ test('one who does not read holds up nobody, and one who breaks off harms nobody
   goneBeforeItsAnswer.end('set=1\nfwmark=1', () => goneBeforeItsAnswer.destroy());
   const length = (await ask('get=1\n\n')).length;
   t.true(length > 400_000);
-  t.is((await ask('get=1\n\n')).length, length + 'fwmark=1\n'.length);
+  while (!(await ask('get=1\n\n')).startsWith('fwmark=1\n')) await delay(20);
   deaf.destroy();
 });
 

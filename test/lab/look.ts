@@ -1,19 +1,11 @@
 // What tests see of running programs from the outside.
 import { readFileSync } from 'node:fs';
-import { callApi } from '../../src/control/api.ts';
 import { RUN_FOLDER } from '../../src/gateway/gateway.ts';
 import type { GatewayStatus } from '../../src/gateway/status.ts';
-import { interfaceName } from './contenders.ts';
-import type { Lab } from './lab.ts';
 import type { Running } from './process.ts';
 
 /** Where the gateway of an interface answers `isthmus status`. */
 export const apiPath = (device: string): string => `${RUN_FOLDER}/${device}.sock`;
-
-/** What `isthmus status --json` prints, of gateway A or B. */
-export async function statusOf(lab: Lab, end: 'a' | 'b'): Promise<GatewayStatus> {
-  return (await callApi(apiPath(interfaceName(lab, end)), 'GET', '/v1/status')) as GatewayStatus;
-}
 
 /** All that a gateway has dropped, by reason, a peer's or nobody's. */
 export function dropsOf(status: GatewayStatus): Record<string, number> {

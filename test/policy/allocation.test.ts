@@ -53,7 +53,7 @@ test('a million packets are looked up and judged and nothing is allocated', (t) 
       if ((turn & 7) === 0) bytes[21] = turn >>> 3;
       if (!packet.parse(bytes, 0, bytes.length)) continue;
       if (routes.lookup(packet.version, packet.src0, packet.src1, packet.src2, packet.src3) === 9) continue;
-      if (policy.judge(packet, bytes, 0, 1, 0, direction, turn, 1) === 0) passed++;
+      if (policy.judge(packet, bytes, 0, 1, 0, direction, (turn / 1000) | 0, 1) === 0) passed++;
     }
   };
   const start = passed;

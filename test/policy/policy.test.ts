@@ -59,7 +59,7 @@ class World {
     slab.set(bytes, 50);
     const packet = new Packet();
     if (!packet.parse(slab, 50, bytes.length)) throw new Error('the test made a bad packet');
-    const verdict = this.#policy.judge(packet, slab, 50, this.peer, this.acl, direction, this.seconds * 1000, count);
+    const verdict = this.#policy.judge(packet, slab, 50, this.peer, this.acl, direction, this.seconds, count);
     this.rule = this.#policy.rule;
     return verdict === 0 ? 'pass' : DROP_REASONS[verdict];
   }

@@ -172,6 +172,17 @@ test('a response is taken late, but not once all trace of the attempt was erased
   }
 });
 
+test('what is erased for an attempt that failed is not a session that the other end has begun since', (t) => {
+  const { world, a, ab, ba } = two();
+  world.fault = () => [];
+  ab.peer.wantSession(world.now);
+  world.run(610_000);
+  world.fault = (datagram) => (datagram.kind === 'keepalive' ? [] : [{ datagram }]);
+  ba.peer.wantSession(world.now);
+  world.run(60_000);
+  t.is(a.keypairs.size, 1);
+});
+
 test('data that nobody answers leads to a new handshake after 15 s and up to a third', (t) => {
   const { world, b, ab } = established();
   world.run(1000);
@@ -272,7 +283,11 @@ test('a persistent keepalive goes out when nothing else has for its interval, an
   t.is(world.log.length, off);
   ab.peer.persistentKeepalive = 25_000;
   world.run(200);
-  t.is(world.log[off]?.kind, 'keepalive', 'at once when turned on again');
+  const on = world.log.length;
+  ab.peer.persistentKeepalive = 0;
+  ab.peer.persistentKeepalive = 25_000;
+  world.run(200);
+  t.deepEqual(world.kinds(on), ['keepalive'], 'at once when turned on again');
 });
 
 test('a persistent keepalive makes the session that it needs, and again whenever it is lost', (t) => {

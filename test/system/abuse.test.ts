@@ -1,10 +1,10 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { join } from 'node:path';
 import test from 'ava';
-import { startIsthmus } from '../lab/contenders.ts';
+import { gatewayStatus, startIsthmus } from '../lab/contenders.ts';
 import { iperf3, pingTime } from '../lab/iperf3.ts';
 import type { Lab } from '../lab/lab.ts';
-import { dropsOf, residentMebibytes, statusOf } from '../lab/look.ts';
+import { dropsOf, residentMebibytes } from '../lab/look.ts';
 import { GATEWAY_A, GATEWAY_B, twoVpcs } from '../lab/two-vpcs.ts';
 import { flood } from '../lab/underlay.ts';
 
@@ -30,7 +30,7 @@ test('a million bad datagrams: silence, no growth, all counted, and the traffic 
   await iperf3(lab, { seconds: 1, udp: { length: 400, rate: '5M' }, direction: 'both' });
   await capture.stop();
 
-  const before = { drops: sum(dropsOf(await statusOf(lab, 'b'))), lost: await overflowed(lab) };
+  const before = { drops: sum(dropsOf(await gatewayStatus(lab, 'b'))), lost: await overflowed(lab) };
   const memory: number[] = [];
   const answers: Record<string, number> = {};
   const speeds: number[] = [];
@@ -48,7 +48,7 @@ test('a million bad datagrams: silence, no growth, all counted, and the traffic 
     await sleep(1000);
     memory.push(residentMebibytes(processes[1]));
   }
-  const status = await statusOf(lab, 'b');
+  const status = await gatewayStatus(lab, 'b');
   const drops = dropsOf(status);
   const counted = sum(drops) - before.drops + (await overflowed(lab)) - before.lost;
   t.log({ speeds, memory, answers, drops });

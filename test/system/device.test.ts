@@ -3,7 +3,7 @@ import { fileURLToPath } from 'node:url';
 import test, { type ExecutionContext } from 'ava';
 import { WIREGUARD_GO, writePrivate } from '../lab/contenders.ts';
 import { Lab } from '../lab/lab.ts';
-import { until, type Result } from '../lab/process.ts';
+import { must, until, type Result } from '../lab/process.ts';
 
 const DEVICE = [process.execPath, fileURLToPath(new URL('../../src/cli/isthmus-device.js', import.meta.url))] as const;
 
@@ -75,7 +75,7 @@ test.serial('in the background, until its interface is deleted, and again at onc
   await device(lab, 'a', [], name);
   await lab.ip('a', 'link', 'delete', name);
   await until('the socket to go', () => !existsSync(socketOf(name)));
-  const processes = async (): Promise<string> => lab.must('a', ['ip', 'netns', 'pids', lab.namespace('a')]);
+  const processes = async (): Promise<string> => must(['ip', 'netns', 'pids', lab.namespace('a')]);
   await until('the process to go', async () => (await processes()) === '');
 });
 
