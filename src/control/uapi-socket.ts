@@ -59,20 +59,27 @@ export async function serveUapi(options: {
     conversations.add(socket);
     socket.once('close', () => conversations.delete(socket));
   });
-  await once(server.listen({ fd }), 'listening');
-  let watcher: ReturnType<typeof watch> | undefined;
+  const watcher = watch(path);
+  try {
+    await once(server.listen({ fd }), 'listening');
+  } catch (error) {
+    watcher.close();
+    throw error;
+  }
+  // A connection that cannot be taken, for want of descriptors, is no reason to end.
+  server.on('error', (error) => log.error(`UAPI: ${error.message}`));
   const removed = new Promise<void>((resolve) => {
     const look = (): void => {
       if (inodeOf(path) !== inode) resolve();
     };
     // While the socket is bound its inode lives on; what is seen of a deletion is the count of links.
-    watcher = watch(path, look).on('error', () => resolve());
+    watcher.on('change', look).on('error', () => resolve());
     look();
   });
   return {
     removed,
     close() {
-      watcher?.close();
+      watcher.close();
       server.close();
       for (const socket of conversations) socket.destroy();
       if (inodeOf(path) === inode) unlinkIfThere(path);

@@ -71,6 +71,8 @@ export class Peer {
 
   /** The binding whose handshake last succeeded. */
   #proven: Binding | null = null;
+  /** The attempt renews a session that still carries traffic, so that time may be spent on the preferred credential. */
+  #renewing = false;
   #outstanding: OutstandingInitiation | null = null;
   /** When the last handshake message of either kind went out, and came in. */
   #handshakeSentAt = -Infinity;
@@ -303,9 +305,12 @@ export class Peer {
     outputs.sendHandshake(this, message);
   }
 
-  /** The credential that last worked, else the first; with each retry the one after. */
+  /**
+   * The credential that last worked, else the first; with each retry the one after. A renewal begins with the first: a
+   * message that was lost at the start does not bind the peering to its second choice.
+   */
   #bindingToTry(): Binding | undefined {
-    const first = this.#proven === null ? 0 : this.#bindings.indexOf(this.#proven);
+    const first = this.#proven === null || this.#renewing ? 0 : this.#bindings.indexOf(this.#proven);
     return this.#bindings[(first + this.#retries) % this.#bindings.length];
   }
 
@@ -318,6 +323,7 @@ export class Peer {
       return;
     }
     this.#retryAt = Infinity;
+    this.#renewing = false;
     if (this.#forgetAt === Infinity) this.#forgetLater(now);
     outputs.discardStaged(this);
   }
@@ -330,13 +336,18 @@ export class Peer {
     const { sentAt, receivedAt } = this.activity;
     if (sentAt >= current.createdAt + rekeyAfterTime && sentAt > this.#rekeyedForSentAt) {
       this.#rekeyedForSentAt = sentAt;
-      this.wantSession(now);
+      this.#renew(now);
     }
     const lastMinute = current.createdAt + rejectAfterTime - keepaliveTimeout - rekeyTimeout;
     if (receivedAt >= lastMinute && !this.#rekeyedForReceived) {
       this.#rekeyedForReceived = true;
-      this.wantSession(now);
+      this.#renew(now);
     }
+  }
+
+  #renew(now: number): void {
+    this.#renewing = true;
+    this.wantSession(now);
   }
 
   /** A handshake succeeded: what was tried for it is over. */
@@ -345,6 +356,7 @@ export class Peer {
     this.#retryAt = Infinity;
     this.#retries = 0;
     this.#rekeyedForReceived = false;
+    this.#renewing = false;
     this.#proven = binding;
     this.#lastHandshakeAt = this.#context.environment.wallClock();
     this.#forgetLater(now);

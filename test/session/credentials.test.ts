@@ -50,6 +50,22 @@ test('a new attempt begins with the first credential again, whichever the last o
   t.deepEqual(b.drops, []);
 });
 
+test('a session that began under the second choice is renewed under the first', (t) => {
+  const { world, ab, ba } = two({ ciphers: [...AUTO], seed: 2 });
+  world.fault = () => [];
+  ab.send('waits');
+  world.run(1000);
+  world.fault = (datagram) => [{ datagram }];
+  world.run(6000);
+  t.is(ab.current?.cipher, AUTO[1], 'the first initiation was lost');
+  for (let second = 0; second < 130; second++) {
+    ab.send('data');
+    world.run(1000);
+  }
+  t.is(ab.current?.cipher, AUTO[0]);
+  t.is(ba.received.length, 131);
+});
+
 test('a responder that was called under its second choice calls back under that', (t) => {
   const world = new World();
   const [a, b] = [world.host('192.0.2.1'), world.host('192.0.2.2')];

@@ -119,6 +119,9 @@ test.serial('a name that the kernel completes', async (t) => {
   const lab = await twoHosts(t);
   t.is((await device(lab, 'a', [], `${lab.prefix}%d`)).code, 0);
   t.true(await answers(lab, 'a', `${lab.prefix}0`));
+  await device(lab, 'a', [], `${lab.prefix}%d`);
+  await lab.ip('a', 'link', 'delete', `${lab.prefix}1`);
+  await until('the second one’s socket to go', () => !existsSync(socketOf(`${lab.prefix}1`)));
 });
 
 test.serial('arguments and environment', async (t) => {

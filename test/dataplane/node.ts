@@ -1,0 +1,296 @@
+import { COUNTER, countDrop, createCounters, rowOf } from '../../src/dataplane/counters.ts';
+import { Inbound } from '../../src/dataplane/inbound.ts';
+import { LOCAL, SHARED, type InboundOrder, type OutboundOrder, type Report } from '../../src/dataplane/messages.ts';
+import { Outbound } from '../../src/dataplane/outbound.ts';
+import type { InboundQueue, OutboundQueue } from '../../src/nic/index.ts';
+import { BUFFER } from '../../src/nic/layout.ts';
+import { memoryEndpoints, memoryInbound, memoryOutbound } from '../../src/nic/memory.ts';
+import { keys } from '../../src/nic/native.ts';
+import { compileAcls, ruleCount, type AclSpec } from '../../src/policy/acl.ts';
+import { createFlowTable, FlowTable } from '../../src/policy/flow-table.ts';
+import { parsePrefix } from '../../src/routing/prefix.ts';
+import { buildPrefixTable } from '../../src/routing/prefix-table.ts';
+import { DEFAULT_TIMING, type Counter } from '../../src/session/constants.ts';
+import { Device, type DeviceOutputs } from '../../src/session/device.ts';
+import type { Credential } from '../../src/session/identities.ts';
+import type { Keypair } from '../../src/session/keypairs.ts';
+import type { Activity, Peer } from '../../src/session/peer.ts';
+import { DROP, DROP_REASONS } from '../../src/wire/drop.ts';
+import { ENDPOINT_WORDS, endpointFrom, type Endpoint } from '../../src/wire/endpoint.ts';
+import { seeded } from '../session/world.ts';
+import type { Host, Underlay } from './underlay.ts';
+
+const NOON = 1_700_000_000_000;
+const FLOWS = 1 << 12;
+
+/** A device with its data plane: both directions in one thread, orders obeyed as soon as they are given. */
+export class Node implements Host {
+  endpoint: Endpoint;
+  /** The packets that came out of the TUN, in order. */
+  readonly received: Uint8Array[] = [];
+  /** False: what the data plane reports waits. */
+  hearing = true;
+  /** False: the TUN, or the socket, takes nothing. */
+  tunUp = true;
+  socketUp = true;
+  /** Where the counters of new keys begin, if not at 0. */
+  firstCounter: Counter | undefined;
+  readonly outbound: Outbound;
+  readonly inbound: Inbound;
+  readonly #outboundQueue: OutboundQueue;
+  readonly #inboundQueue: InboundQueue;
+  readonly #underlay: Underlay;
+  readonly #device: Device;
+  readonly #flows = createFlowTable(FLOWS, 1);
+  readonly #outCounters = createCounters();
+  readonly #inCounters = createCounters();
+  readonly #handshakeDrops = new Float64Array(DROP_REASONS.length);
+  readonly #shared = new Int32Array(new SharedArrayBuffer(SHARED.words * 4));
+  readonly #endpoints = memoryEndpoints();
+  readonly #peers = new Map<number, Peer>();
+  readonly #acls = new Map<number, number>();
+  readonly #keys = new Map<Keypair, { receive: number; send: number }>();
+  readonly #tun: { bytes: Uint8Array; words: Record<number, number> }[] = [];
+  readonly #socket: { bytes: Uint8Array; from: Endpoint }[] = [];
+  readonly #reports: Report[] = [];
+
+  constructor(underlay: Underlay, address: string, seed: number) {
+    this.#underlay = underlay;
+    underlay.hosts.push(this);
+    this.endpoint = endpointFrom(address, 51820);
+    const environment = { random: seeded(seed), wallClock: () => NOON + underlay.now };
+    this.#device = new Device(this.#outputs(), environment);
+    this.#outboundQueue = memoryOutbound({
+      read: (slab, offset, rows, row) => {
+        const packet = this.#tun.shift();
+        if (packet === undefined) return 0;
+        slab.set(packet.bytes, offset);
+        for (const [word, value] of Object.entries(packet.words)) rows[row + Number(word)] = value;
+        return packet.bytes.length;
+      },
+      send: (bytes, offset, length, slot) => this.socketUp && this.#send(slot, bytes.slice(offset, offset + length)),
+    });
+    this.#inboundQueue = memoryInbound({
+      receive: (slab, offset, buffers, buffer) => {
+        const datagram = this.#socket.shift();
+        if (datagram === undefined) return -1;
+        slab.set(datagram.bytes, offset);
+        buffers.set(datagram.from, buffer + BUFFER.endpoint);
+        return datagram.bytes.length;
+      },
+      write: (bytes, offset, length) => {
+        if (this.tunUp) this.received.push(bytes.slice(offset, offset + length));
+        return this.tunUp;
+      },
+    });
+    const report = (message: Report): void => void this.#reports.push(message);
+    this.outbound = new Outbound(this.#outboundQueue, this.#outCounters, report);
+    this.inbound = new Inbound(this.#inboundQueue, this.#inCounters, this.#endpoints, this.#shared, report);
+    this.#orderBoth({ type: 'socket', fd: 1, gso: true });
+    this.#orderBoth({ type: 'mtu', mtu: 1420 });
+  }
+
+  /** A started peer, in the next slot. Without an endpoint it has to call. */
+  connect(credentials: Credential[], to?: Endpoint, options: { acl?: number; persistentKeepalive?: number } = {}): Peer {
+    const slot = this.#peers.size;
+    const { acl = 0, persistentKeepalive = 0 } = options;
+    this.#acls.set(slot, acl);
+    this.moveTo(slot, to ?? new Int32Array(ENDPOINT_WORDS));
+    const activity = activityOf(rowOf(slot), this.#outCounters, this.#inCounters);
+    const peer = this.#device.addPeer({ slot, credentials, persistentKeepalive, activity });
+    this.#peers.set(slot, peer);
+    peer.start(this.#underlay.now);
+    return peer;
+  }
+
+  /** Which prefixes are whose: `local`, or a peer's by its slot. */
+  route(owners: Record<string, number | 'local'>): void {
+    const entries = Object.entries(owners).map(([cidr, owner]) => {
+      return { ...parsePrefix(cidr), value: owner === 'local' ? LOCAL : owner };
+    });
+    this.#orderBoth({ type: 'routes', routes: buildPrefixTable(entries) });
+  }
+
+  /** Makes the device a gateway, which judges every packet. */
+  judge(acls: AclSpec[]): void {
+    const program = compileAcls(acls);
+    const counters = () => new Float64Array(ruleCount(program));
+    this.#orderBoth({
+      type: 'policy',
+      program,
+      flows: this.#flows,
+      counters: { hits: counters(), denied: counters() },
+    });
+  }
+
+  mtu(mtu: number): void {
+    this.#orderBoth({ type: 'mtu', mtu });
+  }
+
+  /** Gives packets to the TUN, which are read at once. */
+  send(...packets: Uint8Array[]): void {
+    this.#tun.push(...packets.map((bytes) => ({ bytes, words: {} })));
+    this.work();
+  }
+
+  /** Gives the TUN a packet that its row describes in these words. */
+  sendRow(bytes: Uint8Array, words: Record<number, number>): void {
+    this.#tun.push({ bytes, words });
+    this.work();
+  }
+
+  arrive(bytes: Uint8Array, from: Endpoint): void {
+    this.#socket.push({ bytes, from });
+  }
+
+  /** Runs both directions until there is nothing left to do. */
+  work(): void {
+    this.#setClocks();
+    do {
+      while (this.outbound.round() > 0);
+      while (this.inbound.round() > 0);
+    } while (this.hearing && this.#hear());
+  }
+
+  tick(): void {
+    this.#setClocks();
+    this.#device.tick(this.#underlay.now);
+    this.work();
+  }
+
+  /** Where a peer is thought to be. */
+  whereIs(slot: number): Endpoint | undefined {
+    const endpoint = new Int32Array(ENDPOINT_WORDS);
+    return this.#endpoints.getEndpoint(slot, endpoint) ? endpoint : undefined;
+  }
+
+  /** Says where a peer is, as a handshake or the operator does. */
+  moveTo(slot: number, endpoint: Endpoint): void {
+    this.#endpoints.setEndpoint(slot, endpoint);
+    this.#orderBoth({ type: 'peer', slot, acl: this.#acls.get(slot) ?? -1 });
+  }
+
+  removePeer(peer: Peer): void {
+    this.#device.removePeer(peer);
+    this.#peers.delete(peer.slot);
+    this.#orderBoth({ type: 'peerGone', slot: peer.slot });
+  }
+
+  /** What was dropped of a peer, or, without one, of nobody, by reason. */
+  drops(slot = -1): Record<string, number> {
+    const drops: Record<string, number> = {};
+    for (const [number, reason] of DROP_REASONS.entries()) {
+      const at = rowOf(slot) + COUNTER.drops + number;
+      const count = this.#outCounters[at] + this.#inCounters[at] + (slot < 0 ? this.#handshakeDrops[number] : 0);
+      if (count > 0) drops[reason] = count;
+    }
+    return drops;
+  }
+
+  /** Drops of all peers and of nobody. */
+  dropped(): number {
+    const counts = [-1, ...this.#peers.keys()].flatMap((slot) => Object.values(this.drops(slot)));
+    return counts.reduce((sum, count) => sum + count, 0);
+  }
+
+  traffic(slot: number): { sent: number; sentBytes: number; received: number; receivedBytes: number } {
+    const row = rowOf(slot);
+    return {
+      sent: this.#outCounters[row + COUNTER.packets],
+      sentBytes: this.#outCounters[row + COUNTER.bytes],
+      received: this.#inCounters[row + COUNTER.packets],
+      receivedBytes: this.#inCounters[row + COUNTER.bytes],
+    };
+  }
+
+  /** How many flows are live. */
+  flows(): number {
+    return new FlowTable(this.#flows).stats(Math.floor(this.#underlay.now / 1000)).live;
+  }
+
+  #orderBoth(order: OutboundOrder & InboundOrder): void {
+    this.outbound.apply(order);
+    this.inbound.apply(order);
+  }
+
+  #setClocks(): void {
+    this.#outboundQueue.clock[0] = this.#underlay.now;
+    this.#inboundQueue.clock[0] = this.#underlay.now;
+  }
+
+  #send(slot: number, bytes: Uint8Array): boolean {
+    const to = this.whereIs(slot);
+    if (to !== undefined) this.#underlay.carry(this.endpoint, to, bytes);
+    return to !== undefined;
+  }
+
+  /** Takes the reports that have come. False if there are none. */
+  #hear(): boolean {
+    const { now } = this.#underlay;
+    const reports = this.#reports.splice(0);
+    for (const report of reports) {
+      if (report.type === 'handshake') {
+        const queued = Atomics.sub(this.#shared, SHARED.handshakes, 1) - 1;
+        const reason = this.#device.receive(report.message, report.from, now, queued);
+        if (reason !== DROP.none) this.#handshakeDrops[reason]++;
+      } else if (report.type === 'wanted') {
+        if (this.whereIs(report.slot) === undefined) countDrop(this.#outCounters, report.slot, DROP['no-endpoint'], 1);
+        else this.#peers.get(report.slot)?.wantSession(now);
+      } else if (report.type === 'confirmed') {
+        this.#peers.get(report.slot)?.confirm(report.index >>> 0, now);
+      }
+    }
+    return reports.length > 0;
+  }
+
+  #outputs(): DeviceOutputs {
+    return {
+      sendHandshake: (peer, message) => void this.#send(peer.slot, message),
+      reply: (to, message) => this.#underlay.carry(this.endpoint, to, message),
+      endpointChanged: (peer, from) => this.moveTo(peer.slot, from),
+      keypairReady: ({ slot }, keypair) => {
+        const key = keys.setKey(keypair.cipher, keypair.receiveKey, false);
+        this.#keys.set(keypair, { receive: key, send: 0 });
+        const [index, confirmed] = [keypair.localIndex | 0, keypair.isInitiator];
+        const expiresAt = keypair.createdAt + DEFAULT_TIMING.rejectAfterTime;
+        this.inbound.apply({ type: 'receiveKey', slot, key, index, confirmed, expiresAt });
+      },
+      keypairInUse: ({ slot }, keypair) => {
+        const key = keys.setKey(keypair.cipher, keypair.sendKey, true);
+        this.#keys.get(keypair)!.send = key;
+        const receiver = keypair.remoteIndex | 0;
+        const expiresAt = keypair.createdAt + DEFAULT_TIMING.rejectAfterTime;
+        const first = this.firstCounter && { first: this.firstCounter };
+        this.outbound.apply({ type: 'sendKey', slot, key, receiver, expiresAt, ...first });
+      },
+      keypairGone: ({ slot }, keypair) => {
+        const { receive, send } = this.#keys.get(keypair)!;
+        this.#keys.delete(keypair);
+        this.inbound.apply({ type: 'receiveKeyGone', index: keypair.localIndex | 0 });
+        this.outbound.apply({ type: 'sendKeyGone', slot, key: send });
+        keys.freeKey(receive);
+        keys.freeKey(send);
+      },
+      sendKeepalive: ({ slot }) => this.outbound.apply({ type: 'keepalive', slot }),
+      discardStaged: ({ slot }) => this.outbound.apply({ type: 'discardStaged', slot }),
+    };
+  }
+}
+
+/** A peer's activity as the data plane counts it. */
+function activityOf(row: number, outbound: Float64Array, inbound: Float64Array): Activity {
+  return {
+    get dataSentAt() {
+      return outbound[row + COUNTER.dataAt];
+    },
+    get sentAt() {
+      return outbound[row + COUNTER.anyAt];
+    },
+    get dataReceivedAt() {
+      return inbound[row + COUNTER.dataAt];
+    },
+    get receivedAt() {
+      return inbound[row + COUNTER.anyAt];
+    },
+  };
+}

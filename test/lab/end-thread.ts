@@ -1,0 +1,30 @@
+// Ends one thread of a Node process as a fault inside of it would, by the process's own debugger (SIGUSR1 opened its port).
+//
+//   node --experimental-websocket end-thread.js NAME
+interface Socket {
+  onmessage: (event: { data: string }) => void;
+  onopen: () => void;
+  send(text: string): void;
+}
+interface Target {
+  readonly sessionId: string;
+  readonly workerInfo: { readonly title: string };
+}
+declare const WebSocket: new (url: string) => Socket;
+
+const name = process.argv[2];
+const [{ webSocketDebuggerUrl }] = (await (await fetch('http://127.0.0.1:9229/json')).json()) as [
+  { webSocketDebuggerUrl: string },
+];
+const socket = new WebSocket(webSocketDebuggerUrl);
+let id = 0;
+const ask = (method: string, params: object): void => socket.send(JSON.stringify({ id: ++id, method, params }));
+socket.onopen = () => ask('NodeWorker.enable', { waitForDebuggerOnStart: false });
+socket.onmessage = ({ data }) => {
+  console.log(data);
+  const { method, params } = JSON.parse(data) as { method?: string; params?: Target };
+  if (method !== 'NodeWorker.attachedToWorker' || !params?.workerInfo.title.includes(name)) return;
+  const message = JSON.stringify({ id: 1, method: 'Runtime.evaluate', params: { expression: 'process.exit(3)' } });
+  ask('NodeWorker.sendMessageToWorker', { sessionId: params.sessionId, message });
+  setTimeout(() => process.exit(0), 1000);
+};
