@@ -6,6 +6,7 @@
         "native/addon.cc",
         "native/aead.cc",
         "native/checksum.cc",
+        "native/cipher.cc",
         "native/coalesce.cc",
         "native/segment.cc",
         "native/system.cc",
@@ -16,8 +17,16 @@
       "cflags_cc": ["-std=c++17", "-fno-exceptions", "-fno-rtti"],
       "cflags!": ["-O2"],
       "defines": ["NAPI_VERSION=8"],
-      "variables": { "sanitize%": "" },
+      "variables": { "sanitize%": "", "ipsec_mb%": "" },
       "conditions": [
+        [
+          "ipsec_mb!=''",
+          {
+            "defines": ["ISTHMUS_IPSEC_MB"],
+            "libraries": ["<(ipsec_mb)"],
+            "ldflags": ["-Wl,--gc-sections", "-Wl,--exclude-libs,ALL"]
+          }
+        ],
         [
           "sanitize==\"1\"",
           {

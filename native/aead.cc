@@ -1,8 +1,5 @@
 #include "aead.h"
 
-#include <openssl/crypto.h>
-#include <openssl/evp.h>
-
 #include <atomic>
 #include <cerrno>
 #include <cstring>
@@ -18,9 +15,7 @@ namespace isthmus {
 struct Key {
   std::mutex mutex;
   int32_t handle = 0;  // 0 while free
-  int cipher = 0;
-  bool seals = false;
-  EVP_CIPHER_CTX* context = nullptr;
+  CipherKey cipher;
   napi_env owner = nullptr;
   uint32_t generation = 0;
   int next = -1;  // free list
@@ -39,12 +34,6 @@ std::atomic<Key*> slots[SLOTS];
 int slotsUsed = 0;
 int firstFree = -1, lastFree = -1;
 
-const EVP_CIPHER* fetchCipher(int cipher) {
-  static const EVP_CIPHER* chacha = EVP_CIPHER_fetch(nullptr, "ChaCha20-Poly1305", nullptr);
-  static const EVP_CIPHER* aes = EVP_CIPHER_fetch(nullptr, "AES-256-GCM", nullptr);
-  return cipher == AES_256_GCM ? aes : cipher == CHACHA20_POLY1305 ? chacha : nullptr;
-}
-
 int takeSlot() {
   if (firstFree >= 0) {
     int slot = firstFree;
@@ -59,26 +48,19 @@ int takeSlot() {
   return slotsUsed++;
 }
 
-/** Wipes a slot's key (EVP_CIPHER_CTX_free cleanses the schedule) and puts the slot at the end of the free list. */
+/** Wipes a slot's key and puts the slot at the end of the free list. */
 void wipe(int slot) {
   Key* key = slots[slot].load();
   {
     std::lock_guard<std::mutex> lock(key->mutex);
     if (key->handle == 0) return;
     key->handle = 0;
-    EVP_CIPHER_CTX_free(key->context);
-    key->context = nullptr;
+    key->cipher.wipe();
   }
   key->next = -1;
   if (lastFree >= 0) slots[lastFree].load()->next = slot;
   else firstFree = slot;
   lastFree = slot;
-}
-
-void buildNonce(uint8_t nonce[12], int cipher, uint64_t counter) {
-  memset(nonce, 0, 4);
-  uint64_t ordered = cipher == AES_256_GCM ? __builtin_bswap64(counter) : counter;
-  memcpy(nonce + 4, &ordered, 8);
 }
 
 /** setKey(cipher, key, seals): a handle for one key in one direction. Throws if the arguments are not of the form. */
@@ -89,26 +71,20 @@ napi_value setKey(napi_env env, napi_callback_info info) {
   const uint8_t* bytes = toBytes(env, arguments.value[1], &length);
   bool seals = false;
   napi_get_value_bool(env, arguments.value[2], &seals);
-  const EVP_CIPHER* algorithm = fetchCipher(cipher);
-  if (!algorithm || !bytes || length != 32) return throwErrno(env, "setKey", EINVAL);
+  if (!bytes || length != 32) return throwErrno(env, "setKey", EINVAL);
 
   std::lock_guard<std::mutex> table(slotsMutex);
   int slot = takeSlot();
   if (slot < 0) return throwErrno(env, "setKey: every key slot is taken", ENOSPC);
   Key* key = slots[slot].load();
-  std::lock_guard<std::mutex> lock(key->mutex);
-  key->context = EVP_CIPHER_CTX_new();
-  key->cipher = cipher;
-  key->seals = seals;
+  std::unique_lock<std::mutex> lock(key->mutex);
   key->owner = env;
   key->generation = key->generation % (GENERATIONS - 1) + 1;
   key->handle = static_cast<int32_t>(key->generation << SLOT_BITS | static_cast<uint32_t>(slot));
-  int keyed = seals ? EVP_EncryptInit_ex(key->context, algorithm, nullptr, bytes, nullptr)
-                    : EVP_DecryptInit_ex(key->context, algorithm, nullptr, bytes, nullptr);
-  if (keyed != 1) {
-    key->handle = 0;
-    EVP_CIPHER_CTX_free(key->context);
-    key->context = nullptr;
+  if (!key->cipher.set(cipher, bytes, seals)) {
+    int32_t handle = key->handle;
+    lock.unlock();
+    wipe(handle & (SLOTS - 1));
     return throwErrno(env, "setKey: the cipher is not there", ENOSYS);
   }
   return fromInt(env, key->handle);
@@ -291,28 +267,20 @@ void KeyLease::release() {
 }
 
 bool KeyLease::seal(const uint8_t* in, int length, uint64_t counter, uint8_t* out) {
-  if (!key_->seals) return false;
-  uint8_t nonce[12];
-  buildNonce(nonce, key_->cipher, counter);
-  int written = 0;
-  return EVP_EncryptInit_ex(key_->context, nullptr, nullptr, nullptr, nonce) == 1 &&
-         (length == 0 || EVP_EncryptUpdate(key_->context, out, &written, in, length) == 1) &&
-         EVP_EncryptFinal_ex(key_->context, out + length, &written) == 1 &&
-         EVP_CIPHER_CTX_ctrl(key_->context, EVP_CTRL_AEAD_GET_TAG, TAG, out + length) == 1;
+  return key_->cipher.seal(in, length, counter, out);
 }
 
-bool KeyLease::open(uint8_t* data, int length, uint64_t counter) {
-  if (key_->seals) return false;
-  uint8_t nonce[12];
-  buildNonce(nonce, key_->cipher, counter);
-  int written = 0;
-  return EVP_DecryptInit_ex(key_->context, nullptr, nullptr, nullptr, nonce) == 1 &&
-         EVP_CIPHER_CTX_ctrl(key_->context, EVP_CTRL_AEAD_SET_TAG, TAG, data + length) == 1 &&
-         (length == 0 || EVP_DecryptUpdate(key_->context, data, &written, data, length) == 1) &&
-         EVP_DecryptFinal_ex(key_->context, data + length, &written) == 1;
+bool KeyLease::open(uint8_t* data, int length, uint64_t counter) { return key_->cipher.open(data, length, counter); }
+
+/** aeadLibrary(): which library seals and opens. */
+napi_value libraryName(napi_env env, napi_callback_info) {
+  napi_value result;
+  napi_create_string_utf8(env, aeadLibrary(), NAPI_AUTO_LENGTH, &result);
+  return result;
 }
 
 void registerAead(napi_env env, napi_value exports) {
+  exportFunction(env, exports, "aeadLibrary", libraryName);
   exportFunction(env, exports, "setKey", setKey);
   exportFunction(env, exports, "freeKey", freeKey);
   exportFunction(env, exports, "seal", seal);

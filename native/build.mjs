@@ -20,7 +20,11 @@ if (sanitize) {
 
 const nodeGyp = createRequire(import.meta.url).resolve('node-gyp/bin/node-gyp.js');
 const headers = existsSync(join(prefix, 'include/node/node_api.h')) ? [`--nodedir=${prefix}`] : [];
-const defines = sanitize ? ['--', '-Dsanitize=1'] : [];
+/** Intel's multi-buffer library, linked whole so that an installed addon needs nothing more. */
+const ipsecMb = ['/usr/lib/x86_64-linux-gnu', '/usr/local/lib', '/usr/lib64', '/usr/lib']
+  .map((folder) => join(folder, 'libIPSec_MB.a'))
+  .find((path) => process.arch === 'x64' && existsSync(path));
+const defines = ['--', ...(sanitize ? ['-Dsanitize=1'] : []), ...(ipsecMb ? [`-Dipsec_mb=${ipsecMb}`] : [])];
 const steps = [
   ['configure', ...headers, ...defines],
   ['build', '--jobs=2'],
