@@ -3,10 +3,11 @@ import { Command } from 'commander';
 import { pino } from 'pino';
 import { serveApi } from '../control/api.ts';
 import { formatFault, loadConfig, readConfig } from '../control/config.ts';
-import { openUapi, serveUapi, uapiPath } from '../control/uapi-socket.ts';
+import { openUapi, serveUapi, uapiPath, type UapiListener } from '../control/uapi-socket.ts';
 import type { ConfigurableDevice } from '../gateway/device-state.ts';
 import { IsthmusError } from '../gateway/errors.ts';
 import { Gateway, RUN_FOLDER } from '../gateway/gateway.ts';
+import type { Log } from '../gateway/tunnel.ts';
 import { listenUnix } from '../nic/native.ts';
 
 export function command(): Command {
@@ -31,39 +32,53 @@ async function up(file: string, options: { logLevel: string; pcap?: string }): P
   const log = pino({ level: options.logLevel, base: null, timestamp: pino.stdTimeFunctions.isoTime });
   const config = loadConfig(file, process.env);
   const gateway = await Gateway.start(config, { log, capture: options.pcap ?? '' });
+  try {
+    await run(gateway, file, config.interface, log);
+  } finally {
+    await gateway.close();
+  }
+  log.info('closed');
+}
 
+/** Serves the gateway's sockets and obeys signals until it ends. Throws if it ended by a fault, or a socket can't be made. */
+async function run(gateway: Gateway, file: string, name: string, log: Log): Promise<void> {
   const reload = async (): Promise<void> => {
     const result = readConfig(file, process.env);
     if ('config' in result) return gateway.reload(result.config);
     throw new IsthmusError('ISTHMUS_RELOAD', result.faults.map(formatFault).join('\n'));
   };
-  const api = await serveApi(`${RUN_FOLDER}/${config.interface}.sock`, { status: () => gateway.status(), reload });
-  const uapi = await serveUapi({
-    fd: await openUapi(config.interface, listenUnix),
-    path: uapiPath(config.interface),
-    device: readOnly(gateway),
-    log,
-  });
+  const apiPath = `${RUN_FOLDER}/${name}.sock`;
+  const api = await made(apiPath, serveApi(apiPath, { status: () => gateway.status(), reload }));
+  let uapi: UapiListener | undefined;
+  try {
+    uapi = await made(uapiPath(name), listenUapi(gateway, name, log));
+    process.on('SIGHUP', () => {
+      reload().catch((error: unknown) => log.error(`not reloaded, nothing changed: ${(error as Error).message}`));
+    });
+    const stop = (): void => void gateway.close();
+    process.once('SIGTERM', stop);
+    process.once('SIGINT', stop);
 
-  process.on('SIGHUP', () => {
-    reload().catch((error: unknown) => log.error(`not reloaded, nothing changed: ${(error as Error).message}`));
-  });
-  const stop = (): void => void gateway.close();
-  process.once('SIGTERM', stop);
-  process.once('SIGINT', stop);
+    const ending = await gateway.ended;
+    if (ending.reason === 'deleted') throw new IsthmusError('ISTHMUS_TUN', `the interface ${name} was deleted`);
+    if (ending.reason === 'failed') throw new IsthmusError('ISTHMUS_DATA_PLANE', ending.error.message);
+  } finally {
+    api.close();
+    api.closeAllConnections();
+    uapi?.close();
+  }
+}
 
-  const ending = await gateway.ended;
-  api.close();
-  api.closeAllConnections();
-  uapi.close();
-  await gateway.close();
-  switch (ending.reason) {
-    case 'closed':
-      return log.info('closed');
-    case 'deleted':
-      throw new IsthmusError('ISTHMUS_TUN', `the interface ${config.interface} was deleted`);
-    case 'failed':
-      throw new IsthmusError('ISTHMUS_DATA_PLANE', ending.error.message);
+async function listenUapi(gateway: Gateway, name: string, log: Log): Promise<UapiListener> {
+  const fd = await openUapi(name, listenUnix);
+  return serveUapi({ fd, path: uapiPath(name), device: readOnly(gateway), log });
+}
+
+async function made<T>(path: string, socket: Promise<T>): Promise<T> {
+  try {
+    return await socket;
+  } catch (error) {
+    throw new IsthmusError('ISTHMUS_SOCKET', `cannot listen on ${path}: ${(error as Error).message}`);
   }
 }
 

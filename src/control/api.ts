@@ -9,15 +9,17 @@ import { createServer, request } from 'node:http';
 import type { Server, ServerResponse } from 'node:http';
 import { dirname } from 'node:path';
 import type { GatewayStatus } from '../gateway/status.ts';
+import { isAnswered } from './uapi-socket.ts';
 
 export interface ApiTarget {
   status(): GatewayStatus;
   reload(): Promise<void>;
 }
 
-/** Serves the API at `path`. What a gateway that was killed left there is taken away. */
+/** Serves the API at `path`. What a gateway that was killed left there is taken away. Throws if one that runs is there. */
 export async function serveApi(path: string, target: ApiTarget): Promise<Server> {
   mkdirSync(dirname(path), { recursive: true, mode: 0o755 });
+  if (await isAnswered(path)) throw new Error('another gateway answers there');
   rmSync(path, { force: true });
   const server = createServer((incoming, response) => {
     answer(`${incoming.method} ${incoming.url}`, target, response).catch((error: unknown) => {

@@ -87,7 +87,8 @@ export async function serveUapi(options: {
   };
 }
 
-function isAnswered(path: string): Promise<boolean> {
+/** Whether a process listens on the Unix socket at `path`. */
+export function isAnswered(path: string): Promise<boolean> {
   return new Promise((resolve) => {
     const socket = connect(path);
     socket

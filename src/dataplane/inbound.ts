@@ -15,7 +15,7 @@
  */
 import { DROP } from '../wire/drop.ts';
 import { ENDPOINT_WORDS } from '../wire/endpoint.ts';
-import { MESSAGE, TRANSPORT, TRANSPORT_OVERHEAD } from '../wire/messages.ts';
+import { MESSAGE, MESSAGE_SIZE, TRANSPORT, TRANSPORT_OVERHEAD } from '../wire/messages.ts';
 import { Packet } from '../wire/packet.ts';
 import type { EndpointStore, InboundQueue } from '../nic/index.ts';
 import { BUFFER, GROUP, ROW, STATUS } from '../nic/layout.ts';
@@ -179,7 +179,7 @@ export class Inbound {
 
   /** Gives a handshake message to the main thread, unless too many wait there. */
   #forward(type: number, buffer: number, offset: number, length: number): void {
-    if (type < MESSAGE.initiation || type > MESSAGE.cookieReply) {
+    if (length !== handshakeSize(type)) {
       return countDrop(this.#counters, -1, DROP['malformed-datagram'], 1);
     }
     if (Atomics.load(this.#shared, SHARED.handshakes) >= MAX_QUEUED_HANDSHAKES) {
@@ -291,6 +291,20 @@ export class Inbound {
       this.#peers.set(slot, peer);
     }
     return peer;
+  }
+}
+
+/** Bytes of a handshake message of this type; -1 if there is no such type. */
+function handshakeSize(type: number): number {
+  switch (type) {
+    case MESSAGE.initiation:
+      return MESSAGE_SIZE.initiation;
+    case MESSAGE.response:
+      return MESSAGE_SIZE.response;
+    case MESSAGE.cookieReply:
+      return MESSAGE_SIZE.cookieReply;
+    default:
+      return -1;
   }
 }
 

@@ -31,6 +31,8 @@ const REJECT_LO = REJECT_AFTER_MESSAGES.lo >>> 0;
 const SCRATCH_OFFSET = 64;
 /** A thread asks for the same peer's session at most this often, in ms. */
 const WANT_INTERVAL = 100;
+/** A message that went out less than this long ago, in ms, does what a keepalive would. */
+const KEEPALIVE_INTERVAL = 500;
 
 export class Outbound {
   readonly #queue: OutboundQueue;
@@ -49,8 +51,8 @@ export class Outbound {
   readonly #expiresAt = new Float64Array(MAX_PEERS);
   readonly #wantedAt = new Float64Array(MAX_PEERS).fill(-Infinity);
   readonly #acl = new Int32Array(MAX_PEERS).fill(-1);
-  /** The session just made was confirmed by staged packets, so its first keepalive need not be sent. */
-  readonly #confirmedByData = new Uint8Array(MAX_PEERS);
+  /** When a message last went out under the key. */
+  readonly #keyUsedAt = new Float64Array(MAX_PEERS).fill(-Infinity);
   readonly #staging = new Map<number, Staging>();
 
   constructor(queue: OutboundQueue, counters: Counters, report: (report: Report) => void) {
@@ -145,6 +147,7 @@ export class Outbound {
     const next = lo + segments;
     this.#counterLo[slot] = next >= 0x1_0000_0000 ? next - 0x1_0000_0000 : next;
     if (next >= 0x1_0000_0000) this.#counterHi[slot]++;
+    this.#keyUsedAt[slot] = clock[0];
     return true;
   }
 
@@ -219,8 +222,8 @@ export class Outbound {
     this.#counterHi[slot] = (first?.hi ?? 0) >>> 0;
     this.#expiresAt[slot] = expiresAt;
     this.#wantedAt[slot] = -Infinity;
+    this.#keyUsedAt[slot] = -Infinity;
     const staging = this.#staging.get(slot);
-    this.#confirmedByData[slot] = staging === undefined ? 0 : 1;
     if (staging === undefined) return;
     this.#staging.delete(slot);
     staging.drain((bytes, descriptor) => this.#sendStaged(slot, bytes, descriptor));
@@ -240,11 +243,8 @@ export class Outbound {
   }
 
   #keepalive(slot: number): void {
-    if (this.#confirmedByData[slot] === 1) {
-      this.#confirmedByData[slot] = 0;
-      return;
-    }
-    const { rows } = this.#queue;
+    const { rows, clock } = this.#queue;
+    if (clock[0] - this.#keyUsedAt[slot] < KEEPALIVE_INTERVAL) return;
     rows.fill(0, 0, ROW.words);
     rows[ROW.offset] = SCRATCH_OFFSET;
     rows[ROW.segments] = 1;

@@ -1,4 +1,6 @@
 /** A plain WireGuard device, as the UAPI shows and changes it: one private key, peers by public key, allowed IPs. */
+import { constants } from 'node:os';
+import { MAX_PEERS } from '../dataplane/counters.ts';
 import { publicKey } from '../noise/psk.ts';
 import type { Prefix } from '../routing/prefix.ts';
 import { canonical } from '../routing/prefix.ts';
@@ -12,31 +14,25 @@ interface DevicePeer {
   presharedKey: Uint8Array;
   /** Seconds. */
   persistentKeepalive: number;
+  readonly allowedIps: Map<string, Prefix>;
   readonly peer: Peer;
-}
-
-interface AllowedIp {
-  readonly prefix: Prefix;
-  readonly owner: DevicePeer;
 }
 
 export class WireGuardDevice implements ConfigurableDevice {
   readonly #tunnel: Tunnel;
   #privateKey: Uint8Array | undefined;
+  /** Of our own public key, in hex; empty without a private key. */
+  #ownKey = '';
+  /** By public key, in hex. */
   readonly #peers = new Map<string, DevicePeer>();
-  readonly #allowedIps = new Map<string, AllowedIp>();
+  /** Which peer holds an allowed IP. */
+  readonly #owners = new Map<string, DevicePeer>();
 
   constructor(tunnel: Tunnel) {
     this.#tunnel = tunnel;
   }
 
   state(): DeviceState {
-    const allowedIps = new Map<DevicePeer, Prefix[]>();
-    for (const { prefix, owner } of this.#allowedIps.values()) {
-      const list = allowedIps.get(owner);
-      if (list === undefined) allowedIps.set(owner, [prefix]);
-      else list.push(prefix);
-    }
     return {
       privateKey: this.#privateKey,
       listenPort: this.#tunnel.port,
@@ -51,7 +47,7 @@ export class WireGuardDevice implements ConfigurableDevice {
           rxBytes,
           txBytes,
           persistentKeepalive: entry.persistentKeepalive,
-          allowedIps: allowedIps.get(entry) ?? [],
+          allowedIps: [...entry.allowedIps.values()],
         };
       }),
     };
@@ -59,6 +55,7 @@ export class WireGuardDevice implements ConfigurableDevice {
 
   configure(change: DeviceChange): void {
     const { listenPort, fwmark } = change;
+    if (this.#peers.size + change.peers.length > MAX_PEERS && change.replacePeers !== true) this.#checkRoom(change);
     // The one thing that can fail comes first.
     if (listenPort !== undefined || fwmark !== undefined) {
       this.#tunnel.listen({ port: listenPort ?? this.#tunnel.port, mark: fwmark ?? this.#tunnel.mark });
@@ -73,15 +70,26 @@ export class WireGuardDevice implements ConfigurableDevice {
     const routed = change.peers.length > 0 || change.privateKey !== undefined || change.replacePeers === true;
     if (routed) {
       this.#tunnel.setRoutes(
-        Array.from(this.#allowedIps.values(), ({ prefix, owner }) => ({ ...prefix, value: owner.peer.slot })),
+        Array.from(this.#peers.values(), ({ allowedIps, peer }) =>
+          Array.from(allowedIps.values(), (prefix) => ({ ...prefix, value: peer.slot })),
+        ).flat(),
       );
     }
     for (const entry of added) if (entry.persistentKeepalive > 0) this.#tunnel.connect(entry.peer);
   }
 
+  /** Throws if the peers that the change adds are too many. */
+  #checkRoom(change: DeviceChange): void {
+    const keys = new Set(this.#peers.keys());
+    for (const { publicKey: key, remove } of change.peers) if (remove !== true) keys.add(hex(key));
+    if (keys.size <= MAX_PEERS) return;
+    throw Object.assign(new RangeError(`a device holds at most ${MAX_PEERS} peers`), { errno: constants.errno.EINVAL });
+  }
+
   #setPrivateKey(privateKey: Uint8Array | undefined): void {
     this.#privateKey = privateKey;
-    const own = privateKey === undefined ? undefined : this.#peers.get(hex(publicKey(privateKey)));
+    this.#ownKey = privateKey === undefined ? '' : hex(publicKey(privateKey));
+    const own = this.#peers.get(this.#ownKey);
     if (own !== undefined) this.#remove(own);
     for (const entry of this.#peers.values()) entry.peer.setCredentials(this.#credentials(entry));
   }
@@ -94,7 +102,7 @@ export class WireGuardDevice implements ConfigurableDevice {
       if (entry !== undefined) this.#remove(entry);
       return undefined;
     }
-    if (this.#privateKey !== undefined && key === hex(publicKey(this.#privateKey))) return undefined;
+    if (key === this.#ownKey) return undefined;
     const isNew = entry === undefined;
     if (entry === undefined) {
       if (step.updateOnly === true) return undefined;
@@ -113,17 +121,21 @@ export class WireGuardDevice implements ConfigurableDevice {
     if (step.replaceAllowedIps === true) this.#takeAllowedIps(entry);
     for (const prefix of step.removeAllowedIps) {
       const text = prefixKey(canonical(prefix));
-      if (this.#allowedIps.get(text)?.owner === entry) this.#allowedIps.delete(text);
+      if (entry.allowedIps.delete(text)) this.#owners.delete(text);
     }
     for (const given of step.addAllowedIps) {
       const prefix = canonical(given);
-      this.#allowedIps.set(prefixKey(prefix), { prefix, owner: entry });
+      const text = prefixKey(prefix);
+      this.#owners.get(text)?.allowedIps.delete(text);
+      this.#owners.set(text, entry);
+      entry.allowedIps.set(text, prefix);
     }
     return isNew ? entry : undefined;
   }
 
   #add(key: Uint8Array): DevicePeer {
-    const entry = { publicKey: key, presharedKey: new Uint8Array(32), persistentKeepalive: 0 };
+    const presharedKey = new Uint8Array(32);
+    const entry = { publicKey: key, presharedKey, persistentKeepalive: 0, allowedIps: new Map<string, Prefix>() };
     const credentials = this.#credentials(entry);
     return { ...entry, peer: this.#tunnel.addPeer({ credentials, persistentKeepalive: 0, acl: -1 }) };
   }
@@ -141,13 +153,14 @@ export class WireGuardDevice implements ConfigurableDevice {
   }
 
   #removeAll(): void {
-    this.#allowedIps.clear();
+    this.#owners.clear();
     for (const { peer } of this.#peers.values()) this.#tunnel.removePeer(peer);
     this.#peers.clear();
   }
 
-  #takeAllowedIps(entry: DevicePeer): void {
-    for (const [text, { owner }] of this.#allowedIps) if (owner === entry) this.#allowedIps.delete(text);
+  #takeAllowedIps({ allowedIps }: DevicePeer): void {
+    for (const text of allowedIps.keys()) this.#owners.delete(text);
+    allowedIps.clear();
   }
 }
 

@@ -65,7 +65,7 @@ export class Gateway {
   /** Starts everything, or nothing: what was begun is taken back if a part fails. */
   static async start(config: GatewayConfig, options: { log: Log; capture: string }): Promise<Gateway> {
     const { log, capture } = options;
-    if (capture !== '') createCapture(capture);
+    if (capture !== '') startCapture(capture);
     const tun = openInterface(config.interface);
     const tunnel = await Tunnel.start({ tun, timing: timing(config.rekeyAfterMs), capture, log });
     const gateway = new Gateway(config, tunnel, log);
@@ -284,6 +284,14 @@ export class Gateway {
     for (const [text, route] of newRoutes) if (!oldRoutes.has(text)) await addRoute(name, route);
     const mtu = await mtuOf(next);
     if (mtu !== this.tunnel.mtu) await ip('link', 'set', 'dev', name, 'mtu', String(mtu));
+  }
+}
+
+function startCapture(path: string): void {
+  try {
+    createCapture(path);
+  } catch (error) {
+    throw new IsthmusError('ISTHMUS_FILE_WRITE', `cannot capture: ${(error as Error).message}`);
   }
 }
 

@@ -92,6 +92,8 @@ export class Tunnel {
   #mtu = 0;
   #name: string;
   #ticker: NodeJS.Timeout | undefined;
+  /** Descriptors must be closed once: their numbers are soon another's. */
+  #closed: Promise<void> | undefined;
   #end: (ending: Ending) => void = () => undefined;
 
   /** Starts the threads; the tunnel is without peers and, until its link is up, without a socket. */
@@ -245,8 +247,12 @@ export class Tunnel {
     );
   }
 
-  /** Ends the threads, forgets all keys, and deletes the interface. */
-  async close(): Promise<void> {
+  /** Ends the threads, forgets all keys, and deletes the interface. May be called again. */
+  close(): Promise<void> {
+    return (this.#closed ??= this.#close());
+  }
+
+  async #close(): Promise<void> {
     clearInterval(this.#ticker);
     this.#device.close();
     await Promise.all([this.#outbound.end(), this.#inbound.end()]);

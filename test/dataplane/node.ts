@@ -22,6 +22,8 @@ import type { Host, Underlay } from './underlay.ts';
 
 const NOON = 1_700_000_000_000;
 const FLOWS = 1 << 12;
+/** What fits into a UDP datagram over IPv4. */
+const MAX_DATAGRAM = 65507;
 
 /** A device with its data plane: both directions in one thread, orders obeyed as soon as they are given. */
 export class Node implements Host {
@@ -35,6 +37,8 @@ export class Node implements Host {
   socketUp = true;
   /** Where the counters of new keys begin, if not at 0. */
   firstCounter: Counter | undefined;
+  /** Those that were ever used to send; the bytes of those that are gone are wiped. */
+  readonly keypairs: Keypair[] = [];
   readonly outbound: Outbound;
   readonly inbound: Inbound;
   readonly #outboundQueue: OutboundQueue;
@@ -220,8 +224,9 @@ export class Node implements Host {
 
   #send(slot: number, bytes: Uint8Array): boolean {
     const to = this.whereIs(slot);
-    if (to !== undefined) this.#underlay.carry(this.endpoint, to, bytes);
-    return to !== undefined;
+    if (to === undefined || bytes.length > MAX_DATAGRAM) return false;
+    this.#underlay.carry(this.endpoint, to, bytes);
+    return true;
   }
 
   /** Takes the reports that have come. False if there are none. */
@@ -258,6 +263,7 @@ export class Node implements Host {
       keypairInUse: ({ slot }, keypair) => {
         const key = keys.setKey(keypair.cipher, keypair.sendKey, true);
         this.#keys.get(keypair)!.send = key;
+        this.keypairs.push(keypair);
         const receiver = keypair.remoteIndex | 0;
         const expiresAt = keypair.createdAt + DEFAULT_TIMING.rejectAfterTime;
         const first = this.firstCounter && { first: this.firstCounter };

@@ -21,7 +21,6 @@ let id = 0;
 const ask = (method: string, params: object): void => socket.send(JSON.stringify({ id: ++id, method, params }));
 socket.onopen = () => ask('NodeWorker.enable', { waitForDebuggerOnStart: false });
 socket.onmessage = ({ data }) => {
-  console.log(data);
   const { method, params } = JSON.parse(data) as { method?: string; params?: Target };
   if (method !== 'NodeWorker.attachedToWorker' || !params?.workerInfo.title.includes(name)) return;
   const message = JSON.stringify({ id: 1, method: 'Runtime.evaluate', params: { expression: 'process.exit(3)' } });

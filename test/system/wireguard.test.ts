@@ -118,24 +118,27 @@ AllowedIPs = ${SUBNETS_A[4]}, ${SUBNETS_A[6]}
   });
 }
 
-test('rekeyed every 5 s, in both roles of a handshake, under full load', async (t) => {
+test('10 GB, rekeyed every 5 s', async (t) => {
   const lab = await laboratory(t);
   const files = isthmusFiles(lab, await generatePsk(lab));
   files[0].gateway['rekey'] = '5s';
   await quick(lab, 'b', files[0]);
   const running = isthmusOn(lab, 'gwa', files[0]);
   await connected(lab, { processes: [running] });
-  const handshakes = new Set<string>();
   for (const from of ['a', 'b'] as const) {
-    const sending = await startTransfer(lab, { from });
-    for (let second = 0; second < 12; second++) {
+    const handshakes = new Set<string>();
+    const sending = await startTransfer(lab, { from, bytes: 5e9 });
+    const finished = sending.finished(150_000);
+    const begun = performance.now();
+    while ((await Promise.race([finished, sleep(500)])) === undefined) {
       handshakes.add(await wg(lab, 'b', 'show', interfaceName(lab, 'b'), 'latest-handshakes'));
-      await sleep(1000);
     }
-    const { intact, bytes, pause, seconds } = await sending.finish();
-    t.log(`${(bytes / 1e9).toFixed(2)} GB in ${seconds.toFixed(1)} s, longest pause ${pause.toFixed(2)} s`);
+    const { intact, pause } = await finished;
+    const seconds = (performance.now() - begun) / 1000;
+    t.log(`${handshakes.size} handshakes in ${seconds.toFixed(1)} s, ${((5 * 8) / seconds).toFixed(2)} Gbit/s`);
     t.true(intact);
     t.true(pause < 1, `${pause} s without a byte`);
+    // One in 5 s, and what the tick of timers and the slowness of a busy machine add.
+    t.true(handshakes.size >= Math.floor(seconds / 6), `${handshakes.size} handshakes in ${seconds} s`);
   }
-  t.true(handshakes.size >= 4, `${handshakes.size} handshakes`);
 });
