@@ -16,10 +16,10 @@
       "cflags_cc": ["-std=c++17", "-fno-exceptions", "-fno-rtti"],
       "cflags!": ["-O2"],
       "defines": ["NAPI_VERSION=8"],
-      "variables": { "sanitize%": "" },
+      "variables": { "sanitize%": 0 },
       "conditions": [
         [
-          "sanitize==\"1\"",
+          "sanitize==1",
           {
             "cflags": ["-fsanitize=address,undefined", "-fno-omit-frame-pointer", "-g", "-O1"],
             "ldflags": ["-fsanitize=address,undefined"]

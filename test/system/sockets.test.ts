@@ -67,7 +67,8 @@ test('whatever is written to its sockets, a gateway goes on', async (t) => {
       if (how === 2) text[below(text.length)] ^= 1 << below(8);
       return how === 2 ? text : Buffer.concat([text, bytes]);
     });
-    for (let at = 0; at < texts.length; at += 50) await Promise.all(texts.slice(at, at + 50).map((text) => say(path, text)));
+    for (let at = 0; at < texts.length; at += 50)
+      await Promise.all(texts.slice(at, at + 50).map((text) => say(path, text)));
     await say(path, Buffer.alloc(4 << 20, 'a'));
 
     // Many who say nothing, or ask without end and never read.
