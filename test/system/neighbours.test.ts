@@ -78,6 +78,7 @@ test('two gateways on one host: each has its own peer, and one that is killed do
   const [c, bc] = forVpcC(lab, await generatePsk(lab));
   await lab.sysctl('gwb', { 'net.ipv4.ip_forward': 0 });
   const first = up(lab, 'gwb', b);
+  await until('the first gateway', () => first.output().includes('is up'));
   let second = up(lab, 'gwb', bc);
   up(lab, 'gwa', a);
   up(lab, 'gwc', c);
