@@ -17,7 +17,7 @@
       "cflags_cc": ["-std=c++17", "-fno-exceptions", "-fno-rtti"],
       "cflags!": ["-O2"],
       "defines": ["NAPI_VERSION=8"],
-      "variables": { "sanitize%": "", "ipsec_mb%": "" },
+      "variables": { "sanitize%": 0, "ipsec_mb%": "" },
       "conditions": [
         [
           "ipsec_mb!=''",
@@ -28,7 +28,7 @@
           }
         ],
         [
-          "sanitize==\"1\"",
+          "sanitize==1",
           {
             "cflags": ["-fsanitize=address,undefined", "-fno-omit-frame-pointer", "-g", "-O1"],
             "ldflags": ["-fsanitize=address,undefined"]

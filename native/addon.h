@@ -34,7 +34,7 @@ struct Queue {
 enum Status { STATUS_RUNS = 0, STATUS_FAILED = 1, STATUS_ERRNO = 2, STATUS_GSO_OFF = 3 };
 
 /** A run: datagrams of one size (the last may be shorter) to one endpoint, back to back in `sealed`. */
-enum Run { RUN_OFFSET = 0, RUN_LENGTH = 1, RUN_SEGMENT = 2, RUN_COUNT = 3, RUN_ENDPOINT = 4, RUN_WORDS = 8 };
+enum Run { RUN_OFFSET = 0, RUN_LENGTH = 1, RUN_SEGMENT = 2, RUN_COUNT = 3, RUN_ENDPOINT = 4, RUN_UNSENT = 5, RUN_WORDS = 8 };
 
 /** A received buffer: one datagram, or several of SEGMENT bytes each (the last may be shorter), and where from. */
 enum Buffer { BUFFER_OFFSET = 0, BUFFER_LENGTH = 1, BUFFER_SEGMENT = 2, BUFFER_ENDPOINT = 4, BUFFER_WORDS = 16 };

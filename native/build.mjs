@@ -1,5 +1,5 @@
 // Builds the addon. Node's headers are taken from beside the node binary; node-gyp asks the network for them only if
-// they are not there. `--sanitize` builds a second copy, with ASan and UBSan, into build-sanitized/.
+// they are not there. `--sanitize` builds a second copy, with ASan and UBSan, into build/sanitized/.
 import { spawnSync } from 'node:child_process';
 import { cpSync, existsSync, mkdirSync, realpathSync } from 'node:fs';
 import { createRequire } from 'node:module';

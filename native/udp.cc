@@ -302,7 +302,7 @@ int sendRunSlowly(Queue* queue, int fd, int family, int32_t* run) {
 
 /**
  * send(queue, fd): sends the sealed runs and empties them. Returns datagrams handed to the kernel; status[STATUS_FAILED]
- * counts those it refused, STATUS_ERRNO says why the last was, STATUS_GSO_OFF that the socket can't segment.
+ * counts those it refused, and RUN_UNSENT each run's; STATUS_ERRNO says why the last was, STATUS_GSO_OFF that the socket can't segment.
  */
 napi_value send(napi_env env, napi_callback_info info) {
   Arguments<2> arguments(env, info);
@@ -324,11 +324,16 @@ napi_value send(napi_env env, napi_callback_info info) {
     }
     int accepted = sendmmsg(fd, messages, static_cast<unsigned>(count), 0);
     if (accepted < 0 && errno == EINTR) continue;
-    for (int done = 0; done < accepted; done++) sent += queue->table[(at + done) * RUN_WORDS + RUN_COUNT];
+    for (int done = 0; done < accepted; done++) {
+      int32_t* run = queue->table + (at + done) * RUN_WORDS;
+      run[RUN_UNSENT] = 0;
+      sent += run[RUN_COUNT];
+    }
     at += accepted > 0 ? accepted : 0;
     if (accepted > 0 || at == queue->runCount) continue;
     int32_t* run = queue->table + at * RUN_WORDS;
     int lost = sendRunSlowly(queue, fd, family, run);
+    run[RUN_UNSENT] = lost;
     failed += lost;
     sent += run[RUN_COUNT] - lost;
     at++;

@@ -29,7 +29,9 @@ export function command(): Command {
 async function status(name: string | undefined, options: { json?: true; watch?: true }): Promise<void> {
   const path = `${RUN_FOLDER}/${name ?? onlyGateway()}.sock`;
   let last: GatewayStatus | undefined;
-  for (;;) {
+  let isRead = true;
+  process.stdout.once('error', () => (isRead = false));
+  while (isRead) {
     const now = await ask(path);
     const text = options.json ? `${JSON.stringify(now, null, options.watch ? 0 : 2)}\n` : formatStatus(now, last);
     process.stdout.write(options.watch && !options.json ? `${CLEAR_SCREEN}${text}` : text);

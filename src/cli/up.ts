@@ -1,3 +1,4 @@
+import { once } from 'node:events';
 import { constants } from 'node:os';
 import { Command } from 'commander';
 import { pino } from 'pino';
@@ -31,9 +32,12 @@ export function command(): Command {
 async function up(file: string, options: { logLevel: string; pcap?: string }): Promise<void> {
   const log = pino({ level: options.logLevel, base: null, timestamp: pino.stdTimeFunctions.isoTime });
   const config = loadConfig(file, process.env);
+  // From here on a signal ends it in order, also while it starts.
+  const stopped = Promise.race([once(process, 'SIGTERM'), once(process, 'SIGINT')]);
+  process.on('SIGHUP', () => undefined);
   const gateway = await Gateway.start(config, { log, capture: options.pcap ?? '' });
   try {
-    await run(gateway, file, config.interface, log);
+    await run(gateway, file, config.interface, stopped, log);
   } finally {
     await gateway.close();
   }
@@ -41,7 +45,7 @@ async function up(file: string, options: { logLevel: string; pcap?: string }): P
 }
 
 /** Serves the gateway's sockets and obeys signals until it ends. Throws if it ended by a fault, or a socket can't be made. */
-async function run(gateway: Gateway, file: string, name: string, log: Log): Promise<void> {
+async function run(gateway: Gateway, file: string, name: string, stopped: Promise<unknown>, log: Log): Promise<void> {
   const reload = async (): Promise<void> => {
     const result = readConfig(file, process.env);
     if ('config' in result) return gateway.reload(result.config);
@@ -55,11 +59,7 @@ async function run(gateway: Gateway, file: string, name: string, log: Log): Prom
     process.on('SIGHUP', () => {
       reload().catch((error: unknown) => log.error(`not reloaded, nothing changed: ${(error as Error).message}`));
     });
-    const stop = (): void => void gateway.close();
-    process.once('SIGTERM', stop);
-    process.once('SIGINT', stop);
-
-    const ending = await gateway.ended;
+    const ending = await Promise.race([gateway.ended, stopped.then(() => ({ reason: 'closed' }) as const)]);
     if (ending.reason === 'deleted') throw new IsthmusError('ISTHMUS_TUN', `the interface ${name} was deleted`);
     if (ending.reason === 'failed') throw new IsthmusError('ISTHMUS_DATA_PLANE', ending.error.message);
   } finally {

@@ -158,20 +158,24 @@ export class Outbound {
       const to = queue.seal(from, count, this.#mtu);
       if (to < 0) return;
       if (queue.status[STATUS.failed] > 0) this.#countUnsealed(from, to);
-      this.#countRuns();
+      const runs = queue.status[STATUS.runs];
       queue.send();
-      if (queue.status[STATUS.failed] > 0) this.#countUnsent(queue.status[STATUS.failed]);
+      this.#countRuns(runs);
       from = to;
     }
   }
 
-  #countRuns(): void {
-    const { runs, status, clock } = this.#queue;
-    const words = status[STATUS.runs] * RUN.words;
-    for (let run = 0; run < words; run += RUN.words) {
-      const mine = rowOf(runs[run + RUN.endpoint]);
-      this.#counters[mine + COUNTER.bytes] += runs[run + RUN.length];
+  #countRuns(count: number): void {
+    const { runs, clock } = this.#queue;
+    for (let run = 0; run < count * RUN.words; run += RUN.words) {
+      const slot = runs[run + RUN.endpoint];
+      const mine = rowOf(slot);
+      const unsent = runs[run + RUN.unsent];
       this.#counters[mine + COUNTER.anyAt] = clock[0];
+      this.#counters[mine + COUNTER.bytes] += runs[run + RUN.length];
+      if (unsent === 0) continue;
+      this.#counters[mine + COUNTER.bytes] -= Math.min(runs[run + RUN.length], unsent * runs[run + RUN.segment]);
+      countDrop(this.#counters, slot, DROP['send-failed'], unsent);
     }
   }
 
@@ -182,10 +186,6 @@ export class Outbound {
       if (rows[row + ROW.key] === 0 || rows[row + ROW.verdict] === 0) continue;
       countDrop(this.#counters, rows[row + ROW.endpoint], DROP['key-expired'], rows[row + ROW.segments]);
     }
-  }
-
-  #countUnsent(count: number): void {
-    countDrop(this.#counters, this.#queue.runs[RUN.endpoint], DROP['send-failed'], count);
   }
 
   #drop(row: number, slot: number, reason: number, count: number): void {

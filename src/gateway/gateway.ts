@@ -1,8 +1,9 @@
 /** The composition root: a configuration becomes a running gateway, and a new configuration changes it by difference. */
 import { randomInt } from 'node:crypto';
 import { lookup } from 'node:dns/promises';
-import { readFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { isIP } from 'node:net';
+import { networkInterfaces } from 'node:os';
 import { LOCAL } from '../dataplane/messages.ts';
 import { createCapture } from '../nic/capture.ts';
 import { openTun } from '../nic/native.ts';
@@ -137,7 +138,8 @@ export class Gateway {
   async close(): Promise<void> {
     clearInterval(this.#housekeeping);
     await this.tunnel.close();
-    this.#restoreForwarding();
+    // Switched on for this gateway, forwarding may by now serve another one too.
+    if (!othersRun(this.#config.interface)) this.#restoreForwarding();
   }
 
   status(): GatewayStatus {
@@ -287,6 +289,16 @@ export class Gateway {
   }
 }
 
+/** Whether this host, or this network namespace of it, has another gateway. */
+function othersRun(name: string): boolean {
+  if (!existsSync(RUN_FOLDER)) return false;
+  const here = networkInterfaces();
+  return readdirSync(RUN_FOLDER).some((file) => {
+    const other = /^(.*)\.sock$/.exec(file)?.[1] ?? name;
+    return other !== name && other in here;
+  });
+}
+
 function startCapture(path: string): void {
   try {
     createCapture(path);
@@ -295,19 +307,21 @@ function startCapture(path: string): void {
   }
 }
 
+/** What to do when an interface can't be opened, by the system's error. */
+const ADVICE: Readonly<Partial<Record<string, string>>> = {
+  EPERM: 'run as root or with CAP_NET_ADMIN',
+  EACCES: 'run as root or with CAP_NET_ADMIN',
+  EBUSY: 'another program has this interface',
+  EINVAL: 'an interface of another kind has this name',
+  ENOENT: 'load the tun module: modprobe tun',
+};
+
 function openInterface(name: string): ReturnType<typeof openTun> {
   try {
     return openTun(name);
   } catch (error) {
-    const { code, message } = error as NodeJS.ErrnoException;
-    const advice =
-      code === 'EPERM' || code === 'EACCES'
-        ? 'run as root or with CAP_NET_ADMIN'
-        : code === 'EBUSY'
-          ? 'another program has this interface'
-          : code === 'ENOENT'
-            ? 'load the tun module: modprobe tun'
-            : 'see the kernel log';
+    const { code = '', message } = error as NodeJS.ErrnoException;
+    const advice = ADVICE[code] ?? 'see the kernel log';
     throw new IsthmusError('ISTHMUS_TUN', `cannot open the interface ${name}: ${message}; ${advice}`);
   }
 }

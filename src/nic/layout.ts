@@ -45,7 +45,7 @@ export const GROUP = {
 /** A received buffer: one datagram, or several of `segment` bytes each (the last may be shorter). */
 export const BUFFER = { offset: 0, length: 1, segment: 2, endpoint: 4, words: 16 } as const;
 
-export const RUN = { offset: 0, length: 1, segment: 2, count: 3, endpoint: 4, words: 8 } as const;
+export const RUN = { offset: 0, length: 1, segment: 2, count: 3, endpoint: 4, unsent: 5, words: 8 } as const;
 
 /** Secondary results of the last native call. */
 export const STATUS = { runs: 0, failed: 1, errno: 2, gsoOff: 3, words: 8 } as const;

@@ -62,17 +62,20 @@ export function memoryOutbound(io: OutboundIo): OutboundQueue {
       let sent = 0;
       let failed = 0;
       const words = status[STATUS.runs] * RUN.words;
+      // Empties the native table, and leaves the runs and their bytes where they are.
+      discardSealed(handle);
       for (let run = 0; run < words; run += RUN.words) {
         const segment = runs[run + RUN.segment];
         let offset = runs[run + RUN.offset];
+        const failedBefore = failed;
         for (let left = runs[run + RUN.length]; left > 0; left -= segment) {
           const length = left < segment ? left : segment;
           if (connected && io.send(sealed, offset, length, runs[run + RUN.endpoint])) sent++;
           else failed++;
           offset += segment;
         }
+        runs[run + RUN.unsent] = failed - failedBefore;
       }
-      discardSealed(handle);
       status[STATUS.failed] = failed;
       return sent;
     },

@@ -95,7 +95,11 @@ export class Node implements Host {
   }
 
   /** A started peer, in the next slot. Without an endpoint it has to call. */
-  connect(credentials: Credential[], to?: Endpoint, options: { acl?: number; persistentKeepalive?: number } = {}): Peer {
+  connect(
+    credentials: Credential[],
+    to?: Endpoint,
+    options: { acl?: number; persistentKeepalive?: number } = {},
+  ): Peer {
     const slot = this.#peers.size;
     const { acl = 0, persistentKeepalive = 0 } = options;
     this.#acls.set(slot, acl);

@@ -13,13 +13,17 @@ export function sealTransport(keypair: Keypair, counter: bigint, plaintext: Uint
   header[0] = 4;
   view.setUint32(TRANSPORT.receiver, keypair.remoteIndex, true);
   view.setBigUint64(TRANSPORT.counter, counter, true);
-  return Uint8Array.of(...header, ...seal(keypair.cipher, keypair.sendKey, nonceOf(keypair, counter), plaintext, EMPTY));
+  return Uint8Array.of(
+    ...header,
+    ...seal(keypair.cipher, keypair.sendKey, nonceOf(keypair, counter), plaintext, EMPTY),
+  );
 }
 
 /** The plaintext, padding included, of what the owner of `keypair` was sent; null if it is not genuine. */
 export function openTransport(keypair: Keypair, bytes: Uint8Array): Uint8Array | null {
   const nonce = nonceOf(keypair, counterOf(bytes));
-  return open(keypair.cipher, keypair.receiveKey, nonce, bytes.subarray(TRANSPORT.payload), EMPTY);
+  const plaintext = open(keypair.cipher, keypair.receiveKey, nonce, bytes.subarray(TRANSPORT.payload), EMPTY);
+  return plaintext && new Uint8Array(plaintext);
 }
 
 export function counterOf(bytes: Uint8Array): bigint {

@@ -224,6 +224,16 @@ export async function startIsthmus(
 ): Promise<Tunnel> {
   const files = isthmusFiles(lab, await generatePsk(lab), options);
   options.change?.(...files);
-  const name = `isthmus${options.cipher ? ` ${options.cipher}` : ''}`;
-  return started(lab, name, [isthmusOn(lab, 'gwa', files[0]), isthmusOn(lab, 'gwb', files[1])]);
+  return startGateways(lab, files, `isthmus${options.cipher ? ` ${options.cipher}` : ''}`);
+}
+
+/** Isthmus on gateway A and gateway B with these files. The one that is called is up before the other calls it. */
+export async function startGateways(
+  lab: Lab,
+  [fileA, fileB]: readonly [GatewayFile, GatewayFile],
+  name = 'isthmus',
+): Promise<Tunnel> {
+  const gatewayB = isthmusOn(lab, 'gwb', fileB);
+  await until('gateway B', () => gatewayB.output().includes('is up') || !gatewayB.isRunning());
+  return started(lab, name, [isthmusOn(lab, 'gwa', fileA), gatewayB]);
 }

@@ -10,7 +10,8 @@ import { flood } from '../lab/underlay.ts';
 
 const MILLION = 1_000_000;
 const RATE = 60_000;
-const sum = (counts: Record<string, number>): number => Object.values(counts).reduce((total, count) => total + count, 0);
+const sum = (counts: Record<string, number>): number =>
+  Object.values(counts).reduce((total, count) => total + count, 0);
 
 /** Datagrams that the kernel of gateway B threw away, as the socket's buffer was full. */
 async function overflowed(lab: Lab): Promise<number> {

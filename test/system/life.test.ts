@@ -8,6 +8,7 @@ import {
   interfaceName,
   isthmusFiles,
   isthmusOn,
+  startGateways,
   writeGatewayFile,
 } from '../lab/contenders.ts';
 import type { Lab } from '../lab/lab.ts';
@@ -23,8 +24,7 @@ for (const { killed, what } of [
     const lab = await twoVpcs();
     t.teardown(() => lab.dispose());
     const files = isthmusFiles(lab, await generatePsk(lab));
-    const gateways = [isthmusOn(lab, 'gwa', files[0]), isthmusOn(lab, 'gwb', files[1])];
-    await connected(lab, { processes: gateways });
+    const gateways = [...(await startGateways(lab, files)).processes];
     const steady = await startTransfer(lab, { rate: 200_000 });
     await sleep(2000);
 
@@ -41,21 +41,22 @@ for (const { killed, what } of [
   });
 }
 
-/** All that a gateway could have changed on its host. */
+/** All that a gateway could have changed on its host; without link-local addresses, which the kernel adds when it likes. */
 async function stateOf(lab: Lab, host: string): Promise<Record<string, string>> {
   const commands = {
-    addresses: 'ip -details address',
-    routes: 'ip route show table all',
+    links: 'ls /sys/class/net',
+    addresses: 'ip -oneline address',
+    routes: 'ip -4 route show table all',
     routes6: 'ip -6 route show table all',
     rules: 'ip rule; ip -6 rule',
     sockets: 'ss -Hluntx',
     forwarding: 'cat /proc/sys/net/ipv4/ip_forward /proc/sys/net/ipv6/conf/all/forwarding',
     firewall: 'nft list ruleset',
   };
-  const state = Object.entries(commands).map(async ([name, command]) => [
-    name,
-    (await lab.must(host, ['sh', '-c', command])).replace(/ expires \d+sec/g, ''),
-  ]);
+  const state = Object.entries(commands).map(async ([name, command]) => {
+    const lines = (await lab.must(host, ['sh', '-c', command])).split('\n');
+    return [name, lines.filter((line) => !/fe80:|ff00:/.test(line)).join('\n')];
+  });
   return Object.fromEntries(await Promise.all(state)) as Record<string, string>;
 }
 
@@ -66,11 +67,11 @@ for (const signal of ['SIGTERM', 'SIGINT'] as const) {
     const files = isthmusFiles(lab, await generatePsk(lab));
     await lab.sysctl('gwa', { 'net.ipv4.ip_forward': 0, 'net.ipv6.conf.all.forwarding': 0 });
     const before = await stateOf(lab, 'gwa');
-    const gateways = [isthmusOn(lab, 'gwa', files[0]), isthmusOn(lab, 'gwb', files[1])];
-    await connected(lab, { processes: gateways });
+    const { processes: gateways } = await startGateways(lab, files);
     await startTransfer(lab);
     const between = await stateOf(lab, 'gwa');
-    for (const part of ['addresses', 'routes', 'routes6', 'sockets', 'forwarding']) t.not(between[part], before[part]);
+    for (const part of ['links', 'addresses', 'routes', 'routes6', 'sockets', 'forwarding'])
+      t.not(between[part], before[part]);
     const sockets = ['/run/isthmus/', '/run/wireguard/'].map((folder) => `${folder}${interfaceName(lab, 'a')}.sock`);
     t.true(sockets.every((path) => existsSync(path)));
 
@@ -88,8 +89,7 @@ test('SIGHUP: peerings come and go and rules change, while a connection goes on'
   t.teardown(() => lab.dispose());
   const files = isthmusFiles(lab, await generatePsk(lab));
   const [fileA] = files;
-  const gateways = [isthmusOn(lab, 'gwa', fileA), isthmusOn(lab, 'gwb', files[1])];
-  await connected(lab, { processes: gateways });
+  const { processes: gateways } = await startGateways(lab, files);
   const steady = await startTransfer(lab, { rate: 200_000 });
   const reload = async (expected: RegExp): Promise<void> => {
     writeGatewayFile(lab, 'gwa', fileA);
@@ -119,7 +119,12 @@ test('SIGHUP: peerings come and go and rules change, while a connection goes on'
     ['vpc-b', 'vpc-c'],
   );
 
-  fileA.acls = { open: [{ name: 'no-ping', action: 'deny', protocol: 'icmp' }, { name: 'rest', action: 'allow' }] };
+  fileA.acls = {
+    open: [
+      { name: 'no-ping', action: 'deny', protocol: 'icmp' },
+      { name: 'rest', action: 'allow' },
+    ],
+  };
   await reload(/configuration reloaded/);
   t.false(await pings(B[4]));
   t.true((await gatewayStatus(lab, 'a')).rules.find(({ name }) => name === 'no-ping')!.denied > 0);

@@ -75,7 +75,10 @@ test('isthmus device with 130,000 allowed IPs: all are listed, the longest decid
   await lab.ip('b', 'address', 'add', '10.0.0.0/14', 'dev', 'lo');
   await lab.ip('b', 'route', 'add', '10.9.0.1/32', 'dev', other);
   const listed = await lab.must('a', ['wg', 'show', name, 'allowed-ips']);
-  const [, given] = listed.split('\n').find((line) => line.startsWith(keys[2].public))!.split('\t');
+  const [, given] = listed
+    .split('\n')
+    .find((line) => line.startsWith(keys[2].public))!
+    .split('\t');
   const wanted = [...addresses, ...networks].sort();
   t.true(given.split(' ').sort().join() === wanted.join(), 'all that were given are listed, each once');
   for (const at of [0, 1, 777, 65_535, 65_536, 119_999]) {

@@ -120,10 +120,11 @@ AllowedIPs = ${SUBNETS_A[4]}, ${SUBNETS_A[6]}
 
 test('10 GB, rekeyed every 5 s', async (t) => {
   const lab = await laboratory(t);
-  const files = isthmusFiles(lab, await generatePsk(lab));
-  files[0].gateway['rekey'] = '5s';
-  await quick(lab, 'b', files[0]);
-  const running = isthmusOn(lab, 'gwa', files[0]);
+  // Renewed under `auto`, a session with a stock WireGuard costs an attempt without an answer, and 5 s.
+  const [file] = isthmusFiles(lab, await generatePsk(lab), { cipher: 'chacha20-poly1305' });
+  file.gateway['rekey'] = '5s';
+  await quick(lab, 'b', file);
+  const running = isthmusOn(lab, 'gwa', file);
   await connected(lab, { processes: [running] });
   for (const from of ['a', 'b'] as const) {
     const handshakes = new Set<string>();

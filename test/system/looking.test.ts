@@ -1,0 +1,89 @@
+import { join } from 'node:path';
+import { statSync } from 'node:fs';
+import test from 'ava';
+import { stringify } from 'yaml';
+import {
+  connected,
+  generatePsk,
+  interfaceName,
+  ISTHMUS,
+  isthmusFiles,
+  isthmusOn,
+  startIsthmus,
+  writePrivate,
+} from '../lab/contenders.ts';
+import { pingTime } from '../lab/iperf3.ts';
+import { until } from '../lab/process.ts';
+import { A, B, twoVpcs } from '../lab/two-vpcs.ts';
+
+test('isthmus status: for people, for scripts, in a terminal, and when there is none', async (t) => {
+  const lab = await twoVpcs();
+  t.teardown(() => lab.dispose());
+  const name = interfaceName(lab, 'a');
+  const none = await lab.run('gwa', [...ISTHMUS, 'status', name]);
+  t.is(none.code, 69);
+  t.is(none.stdout, '');
+  t.regex(none.stderr, /^isthmus: no gateway answers at \S+ .*start it with isthmus up FILE \(ISTHMUS_NO_GATEWAY\)\n$/);
+
+  const tunnel = await startIsthmus(lab);
+  await pingTime(lab, { count: 5 });
+  const text = await lab.must('gwa', [...ISTHMUS, 'status', name]);
+  for (const line of [
+    /^gateway gateway-a on \S+, up \d+ s$/m,
+    /^ {2}listens on UDP 51820, MTU 1420, overlay 10\.8\.0\.1\/30, fd00:8::1\/126$/m,
+    /^peer vpc-b$/m,
+    /^ {2}endpoint {3}198\.51\.100\.2:51820$/m,
+    /^ {2}handshake {2}\d+ s ago, (aes-256-gcm|chacha20-poly1305)$/m,
+    /^ {2}traffic {4}[\d.]+ (Ki)?B in, [\d.]+ (Ki)?B out$/m,
+    /^ {2}routes {5}192\.168\.0\.0\/16, fd00:b::\/32, /m,
+    /^ {2}open\/all {2}allow {2}[1-9]\d* hits?$/m,
+  ]) {
+    t.regex(text, line);
+  }
+  t.notRegex(text, /\u001b/);
+  const [peer] = (JSON.parse(await lab.must('gwa', [...ISTHMUS, 'status', name, '--json'])) as { peers: object[] })
+    .peers;
+  t.like(peer, { name: 'vpc-b', endpoint: '198.51.100.2:51820', acl: 'open' });
+
+  // script gives a terminal; --watch ends with it, or by a signal.
+  const watch = [...ISTHMUS, 'status', name, '--watch'].join(' ');
+  const seen = await lab.run('gwa', ['timeout', '10', 'script', '-qec', `timeout -s INT 3.5 ${watch}`, '/dev/null']);
+  const screens = seen.stdout.split('\u001b[H\u001b[2J\u001b[3J').slice(1);
+  t.true(screens.length >= 2, seen.stdout);
+  t.true(screens.every((screen) => screen.startsWith('gateway gateway-a on')));
+  t.regex(screens.at(-1)!, /out; now [\d.]+ [kM]?bit\/s in, /);
+  const lines = await lab.run('gwa', ['timeout', '2.5', ...ISTHMUS, 'status', name, '--watch', '--json']);
+  for (const line of lines.stdout.trim().split('\n')) t.like(JSON.parse(line), { gateway: 'gateway-a' });
+  const seenEnough = `set -o pipefail; timeout 8 ${watch} --json | head -n 1 >/dev/null`;
+  t.is((await lab.run('gwa', ['bash', '-c', seenEnough])).code, 0);
+
+  // Who watches is told when the gateway ends.
+  const watching = lab.spawn('gwa', [...ISTHMUS, 'status', name, '--watch']);
+  await until('a first look', () => watching.output().includes('gateway-a'));
+  await tunnel.stop();
+  await until('the end of the watch', () => !watching.isRunning());
+  t.is(await watching.ended, 69);
+});
+
+test('isthmus up --pcap: tcpdump reads it, both directions and what the access list denied', async (t) => {
+  const lab = await twoVpcs();
+  t.teardown(() => lab.dispose());
+  const [a, b] = isthmusFiles(lab, await generatePsk(lab));
+  a.acls['open'].unshift({ name: 'no-telnet', action: 'deny', protocol: 'tcp', ports: 23 });
+  const file = join(lab.directory, 'overlay.pcap');
+  const running = lab.spawn('gwa', [...ISTHMUS, 'up', writePrivate(lab, 'a.yaml', stringify(a)), '--pcap', file]);
+  await connected(lab, { processes: [running, isthmusOn(lab, 'gwb', b)] });
+  await pingTime(lab, { count: 3 });
+  await lab.run('a', ['timeout', '1', 'bash', '-c', `exec 3<>/dev/tcp/${B[4]}/23`]);
+  await lab.run('b', ['timeout', '1', 'bash', '-c', `exec 3<>/dev/tcp/${A[4]}/23`]);
+  t.is(await running.stop(), 0);
+  t.is(statSync(file).mode & 0o777, 0o600);
+
+  const { code, stdout, stderr } = await lab.run('gwa', ['tcpdump', '-nn', '-r', file]);
+  t.is(code, 0, stderr);
+  t.notRegex(stderr, /truncated|bogus/);
+  t.true((stdout.match(new RegExp(`IP ${A[4]} > ${B[4]}: ICMP echo request`, 'g')) ?? []).length >= 3, stdout);
+  t.true((stdout.match(new RegExp(`IP ${B[4]} > ${A[4]}: ICMP echo reply`, 'g')) ?? []).length >= 3, stdout);
+  t.regex(stdout, new RegExp(`IP ${A[4]}\\.\\d+ > ${B[4]}\\.23: Flags \\[S\\]`), 'denied on its way out');
+  t.regex(stdout, new RegExp(`IP ${B[4]}\\.\\d+ > ${A[4]}\\.23: Flags \\[S\\]`), 'denied on its way in');
+});
