@@ -16,7 +16,12 @@ const EX_UNAVAILABLE = 69;
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 
 /** Debian packages by what they are for, each with a command or (with a `/`) a library that shows it is there. */
-const BUILD = { 'g++': 'g++', make: 'make', python3: 'python3' };
+const BUILD = {
+  'g++': 'g++',
+  make: 'make',
+  python3: 'python3',
+  ...(process.arch === 'x64' ? { 'libipsec-mb-dev': '/libIPSec_MB.a' } : {}),
+};
 const DEMO = { ...BUILD, iproute2: 'ip', iperf3: 'iperf3', 'iputils-ping': 'ping', procps: 'sysctl' };
 const TEST = {
   ...DEMO,

@@ -3,6 +3,7 @@
 #include <poll.h>
 #include <sched.h>
 #include <sys/eventfd.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -10,6 +11,7 @@
 
 #include <cerrno>
 #include <cstring>
+#include <ctime>
 
 #include "addon.h"
 
@@ -52,6 +54,16 @@ napi_value wait(napi_env env, napi_callback_info info) {
   if (polls[1].revents & POLLIN) events |= EVENT_READY;
   if (polls[1].revents & (POLLERR | POLLHUP | POLLNVAL)) events |= EVENT_ERROR;
   return fromInt(env, events);
+}
+
+/** pause(microseconds): sleeps, to the microsecond; the kernel's default slack of 50 µs is switched off for the thread. */
+napi_value pauseThread(napi_env env, napi_callback_info info) {
+  static thread_local bool isPrecise = prctl(PR_SET_TIMERSLACK, 1) == 0;
+  (void)isPrecise;
+  Arguments<1> arguments(env, info);
+  timespec time = {0, toInt(env, arguments.value[0]) * 1000L};
+  clock_nanosleep(CLOCK_MONOTONIC, 0, &time, nullptr);
+  return nullptr;
 }
 
 /** yieldCpu(): lets a thread that is ready run first; cheaper than a wait that is over at once. */
@@ -102,6 +114,7 @@ void registerSystem(napi_env env, napi_value exports) {
   exportFunction(env, exports, "createWake", createWake);
   exportFunction(env, exports, "wake", wake);
   exportFunction(env, exports, "wait", wait);
+  exportFunction(env, exports, "pause", pauseThread);
   exportFunction(env, exports, "yieldCpu", yieldCpu);
   exportFunction(env, exports, "bootTime", bootTime);
   exportFunction(env, exports, "closeFd", closeFd);

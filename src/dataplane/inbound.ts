@@ -8,7 +8,7 @@
  *   5. unpad      a keepalive ends here
  *   6. coalesce   runs of one flow of one peer become one super-packet
  *   7. source     the source's longest match must be the peer; in a gateway the destination must be local
- *   8. judge      flow table and ACL, in a gateway
+ *   8. judge      flow table and ACL, in a gateway; a SYN's segment size is lowered to what the tunnel carries
  *   9. write      to the TUN
  *
  * This thread alone writes the replay windows, and the counters of its direction.
@@ -16,6 +16,7 @@
 import { DROP } from '../wire/drop.ts';
 import { ENDPOINT_WORDS } from '../wire/endpoint.ts';
 import { MESSAGE, MESSAGE_SIZE, TRANSPORT, TRANSPORT_OVERHEAD } from '../wire/messages.ts';
+import { clampMss } from '../wire/mss.ts';
 import { Packet } from '../wire/packet.ts';
 import type { EndpointStore, InboundQueue } from '../nic/index.ts';
 import { BUFFER, GROUP, ROW, STATUS } from '../nic/layout.ts';
@@ -26,6 +27,7 @@ import { COUNTER, countDrop, rowOf } from './counters.ts';
 import type { Counters } from './counters.ts';
 import { LOCAL, MAX_QUEUED_HANDSHAKES, SHARED } from './messages.ts';
 import type { InboundOrder, Report } from './messages.ts';
+import { callsForLull } from './moderation.ts';
 
 /** A key to open with. A responder's is confirmed by the first message under it. */
 interface ReceiveKey {
@@ -62,6 +64,7 @@ export class Inbound {
   #lastKey: ReceiveKey | undefined;
   #routes = new PrefixTable(buildPrefixTable([]));
   #policy: Policy | undefined;
+  #mtu = 1420;
 
   constructor(
     queue: InboundQueue,
@@ -79,17 +82,24 @@ export class Inbound {
     this.#rowKeys = new Array<ReceiveKey | undefined>(queue.rows.length / ROW.words).fill(undefined);
   }
 
+  /** Whether the last batch was one of few and small datagrams. */
+  isLull = false;
+
   /** Carries one batch. Returns buffers received, or a negative errno if there was none. */
   round(): number {
     const { buffers } = this.#queue;
     const count = this.#queue.receive();
     let rows = 0;
+    let datagrams = 0;
+    let bytes = 0;
     for (let buffer = 0; buffer < count; buffer++) {
       const at = buffer * BUFFER.words;
       const segment = buffers[at + BUFFER.segment];
       let offset = buffers[at + BUFFER.offset];
       let left = buffers[at + BUFFER.length];
+      bytes += left;
       do {
+        datagrams++;
         const length = left < segment ? left : segment;
         if (this.#sort(rows, buffer, offset, length) && ++rows === this.#rowKeys.length) rows = this.#carry(rows);
         offset += segment;
@@ -97,6 +107,7 @@ export class Inbound {
       } while (left > 0);
     }
     if (rows > 0) this.#carry(rows);
+    this.isLull = callsForLull(datagrams, bytes);
     return count;
   }
 
@@ -104,6 +115,9 @@ export class Inbound {
     switch (order.type) {
       case 'socket':
         this.#queue.useSocket(order.fd);
+        break;
+      case 'mtu':
+        this.#mtu = order.mtu;
         break;
       case 'routes':
         this.#routes = new PrefixTable(order.routes);
@@ -260,6 +274,7 @@ export class Inbound {
         const seconds = (clock[0] / 1000) | 0;
         const { acl } = this.#rowKeys[groups[group + GROUP.first]]!.peer;
         reason = this.#policy.judge(packet, slab, offset, slot, acl, IN, seconds, count);
+        clampMss(packet, slab, offset, this.#mtu);
       }
     }
     groups[group + GROUP.verdict] = reason;

@@ -4,7 +4,7 @@
  *   1. read       a batch from the TUN; a super-packet is one row
  *   2. parse      malformed ones are dropped
  *   3. route      the destination's longest match is the peer; in a gateway the source must be local
- *   4. judge      flow table and ACL, in a gateway
+ *   4. judge      flow table and ACL, in a gateway; a SYN's segment size is lowered to what the tunnel carries
  *   5. key        the peer's current key and the next counters; without a session the packet waits (staged)
  *   6. seal       the batch, cut into segments, padded
  *   7. send       in runs of equal datagrams
@@ -12,6 +12,7 @@
  * This thread alone writes the send counters, and the counters of its direction.
  */
 import { DROP } from '../wire/drop.ts';
+import { clampMss } from '../wire/mss.ts';
 import { Packet } from '../wire/packet.ts';
 import type { OutboundQueue } from '../nic/index.ts';
 import { ROW, RUN, STATUS } from '../nic/layout.ts';
@@ -22,6 +23,7 @@ import { Staging } from '../session/staging.ts';
 import { COUNTER, MAX_PEERS, countDrop, rowOf } from './counters.ts';
 import type { Counters } from './counters.ts';
 import { LOCAL } from './messages.ts';
+import { callsForLull } from './moderation.ts';
 import type { OutboundOrder, Report } from './messages.ts';
 
 /** The counter's limit, as unsigned words. */
@@ -61,12 +63,19 @@ export class Outbound {
     this.#report = report;
   }
 
+  /** Whether the last batch was one of few and small packets. */
+  isLull = false;
+
   /** Carries one batch. Returns packets read, or a negative errno if there was none. */
   round(): number {
     const count = this.#queue.readTun(this.#queue.rows.length / ROW.words);
+    this.isLull = false;
     if (count <= 0) return count;
     for (let row = 0; row < count; row++) this.#decide(row * ROW.words);
     this.#transmit(count);
+    const { rows } = this.#queue;
+    const last = (count - 1) * ROW.words;
+    this.isLull = callsForLull(count, rows[last + ROW.offset] + rows[last + ROW.length]);
     return count;
   }
 
@@ -122,6 +131,7 @@ export class Outbound {
       const seconds = (clock[0] / 1000) | 0;
       const reason = this.#policy.judge(packet, slab, offset, slot, this.#acl[slot], OUT, seconds, segments);
       if (reason !== 0) return this.#drop(row, slot, reason, segments);
+      clampMss(packet, slab, offset, this.#mtu);
     }
     if (!this.#takeCounters(row, slot, segments)) return this.#stage(row, slot);
     const mine = rowOf(slot);

@@ -2,6 +2,7 @@
 import { constants } from 'node:os';
 import { parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads';
 import { captureInbound, captureOutbound } from '../nic/capture.ts';
+import type { Queue } from '../nic/index.ts';
 import { endpoints, inboundQueue, outboundQueue } from '../nic/native.ts';
 import type { Tun } from '../nic/native.ts';
 import { EVENT } from '../nic/layout.ts';
@@ -9,6 +10,7 @@ import { Inbound } from './inbound.ts';
 import type { Counters } from './counters.ts';
 import { SHARED } from './messages.ts';
 import type { InboundOrder, OutboundOrder, Report } from './messages.ts';
+import { LULL } from './moderation.ts';
 import { Outbound } from './outbound.ts';
 
 export interface WorkerData {
@@ -33,8 +35,8 @@ let socket = -1;
 let ordersSeen = 0;
 
 function run(
-  queue: { wait(milliseconds: number): number; yield(): void },
-  carrier: { round(): number },
+  queue: Queue,
+  carrier: { readonly isLull: boolean; round(): number },
   apply: (order: never) => void,
 ): void {
   let idle = 0;
@@ -44,6 +46,7 @@ function run(
     const count = carrier.round();
     if (count > 0) {
       idle = 0;
+      if (carrier.isLull) queue.pause(LULL);
     } else if (idle++ < YIELDS) {
       queue.yield();
     } else {

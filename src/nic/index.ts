@@ -24,6 +24,8 @@ export interface Queue {
   wait(milliseconds: number): number;
   /** Lets another thread run first. */
   yield(): void;
+  /** Sleeps, to the microsecond. */
+  pause(microseconds: number): void;
 }
 
 /** TUN to UDP. */

@@ -84,6 +84,7 @@ export function memoryOutbound(io: OutboundIo): OutboundQueue {
     },
     wait: () => 0,
     yield: () => undefined,
+    pause: () => undefined,
   };
 }
 
@@ -139,6 +140,7 @@ export function memoryInbound(io: InboundIo): InboundQueue {
     },
     wait: () => 0,
     yield: () => undefined,
+    pause: () => undefined,
   };
 }
 

@@ -56,6 +56,7 @@ interface Addon {
   wake(fd: number): number;
   wait(queue: NativeQueue, fd: number, wakeFd: number, milliseconds: number): number;
   yieldCpu(): void;
+  pause(microseconds: number): void;
   bootTime(): number;
   closeFd(fd: number): void;
   listenUnix(path: string): number;
@@ -167,6 +168,7 @@ export function outboundQueue(tun: Tun, wakeFd: number): OutboundQueue {
     },
     wait: (milliseconds) => addon.wait(handle, tun.fd, wakeFd, milliseconds),
     yield: () => addon.yieldCpu(),
+    pause: (microseconds) => addon.pause(microseconds),
   };
 }
 
@@ -192,5 +194,6 @@ export function inboundQueue(tun: Tun, wakeFd: number): InboundQueue {
     },
     wait: (milliseconds) => addon.wait(handle, socket, wakeFd, milliseconds),
     yield: () => addon.yieldCpu(),
+    pause: (microseconds) => addon.pause(microseconds),
   };
 }
