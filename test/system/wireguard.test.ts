@@ -87,6 +87,21 @@ test('stock WireGuard takes the place of Isthmus by export-wg --this-side', asyn
   t.true((await transfer(lab, { bytes: 5e7 })).intact);
 });
 
+test('killed and started again, a gateway is back with a stock peer within 6 s', async (t) => {
+  const lab = await laboratory(t);
+  const [file] = isthmusFiles(lab, await generatePsk(lab));
+  await quick(lab, 'b', file);
+  const running = isthmusOn(lab, 'gwa', file);
+  await connected(lab, { processes: [running] });
+  await sleep(2000);
+  running.signal('SIGKILL');
+  await running.ended;
+  const begun = performance.now();
+  const again = isthmusOn(lab, 'gwa', file);
+  await connected(lab, { processes: [again], timeout: 6000 });
+  t.true(performance.now() - begun < 6000);
+});
+
 for (const presharedKey of [false, true]) {
   test(`peers by public key, ${presharedKey ? 'with' : 'without'} a pre-shared key`, async (t) => {
     const lab = await laboratory(t);
