@@ -21,6 +21,7 @@ import type { GatewayConfig, Listen, PeeringConfig } from './config.ts';
 import type { DeviceState } from './device-state.ts';
 import { IsthmusError } from './errors.ts';
 import { LastSeen } from './last-seen.ts';
+import type { Sighting } from './last-seen.ts';
 import {
   addAddress,
   addRoute,
@@ -213,7 +214,9 @@ export class Gateway {
 
   #add(config: PeeringConfig): Peering {
     const { keepaliveMs: persistentKeepalive, acl } = config;
-    const peer = this.tunnel.addPeer({ credentials: credentialsOf(config), persistentKeepalive, acl });
+    const { cipher: provenCipher } = this.#lastSeen.get(config.name);
+    const credentials = credentialsOf(config);
+    const peer = this.tunnel.addPeer({ credentials, persistentKeepalive, acl, provenCipher });
     // The slot may have been another peer's, with flows of its own.
     new FlowTable(this.#flows).forgetPeer(peer.slot);
     const peering = { config, peer, resolvedAt: 0 };
@@ -248,7 +251,7 @@ export class Gateway {
   async #locate(peering: Peering): Promise<void> {
     const { config, peer } = peering;
     peering.resolvedAt = Date.now();
-    const known = config.endpoint ?? splitEndpoint(this.#lastSeen.get(config.name));
+    const known = config.endpoint ?? splitEndpoint(this.#lastSeen.get(config.name).endpoint);
     if (known === undefined) return;
     try {
       const address = isIP(known.host) === 0 ? (await lookup(known.host)).address : known.host;
@@ -261,12 +264,13 @@ export class Gateway {
 
   /** Remembers where the peers are, and resolves again the names of those that don't answer. */
   async #keepHouse(): Promise<void> {
-    const endpoints: Record<string, string> = {};
+    const seen = new Map<string, Sighting>();
     for (const { config, peer } of this.#peerings.values()) {
       const endpoint = this.tunnel.endpoint(peer);
-      if (endpoint !== undefined && peer.lastHandshakeAt > 0) endpoints[config.name] = formatEndpoint(endpoint);
+      if (endpoint === undefined || peer.lastHandshakeAt === 0) continue;
+      seen.set(config.name, { endpoint: formatEndpoint(endpoint), cipher: credentialOf(peer).cipher });
     }
-    if (Object.keys(endpoints).length > 0) this.#lastSeen.update(endpoints);
+    this.#lastSeen.update(seen);
     const now = Date.now();
     for (const peering of this.#peerings.values()) {
       const { endpoint } = peering.config;

@@ -1,39 +1,45 @@
 /**
- * Where each peer was last, kept across restarts: a gateway that is called, and so has no endpoint for its peer, can
- * call back at once when it was killed and started again, rather than wait until the peer finds its session dead.
+ * Where each peer was last, and under which cipher, kept across restarts: a gateway that is called, and so has no
+ * endpoint for its peer, can call back at once when it was killed and started again, rather than wait until the peer
+ * finds its session dead.
  */
 import { mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
+import type { CipherName } from '../noise/cipher.ts';
+
+export interface Sighting {
+  /** `address:port`. */
+  readonly endpoint: string;
+  readonly cipher: CipherName;
+}
 
 export class LastSeen {
   readonly #path: string;
-  #endpoints: Readonly<Record<string, string>>;
+  #sightings: Readonly<Record<string, Sighting | undefined>> = {};
 
   /** A file that is missing or damaged is no memory. */
   constructor(path: string) {
     this.#path = path;
-    this.#endpoints = {};
     try {
       const stored: unknown = JSON.parse(readFileSync(path, 'utf8'));
-      if (typeof stored === 'object' && stored !== null) this.#endpoints = stored as Record<string, string>;
+      if (typeof stored === 'object' && stored !== null) this.#sightings = stored as Record<string, Sighting>;
     } catch {
       // Nothing is remembered.
     }
   }
 
-  /** The endpoint of a peering, as text, if one is remembered. */
-  get(peering: string): string | undefined {
-    const endpoint = this.#endpoints[peering];
-    return typeof endpoint === 'string' ? endpoint : undefined;
+  get(peering: string): Partial<Sighting> {
+    return this.#sightings[peering] ?? {};
   }
 
-  /** Remembers; writes only what changed, whole or not at all. */
-  update(endpoints: Record<string, string>): void {
-    if (JSON.stringify(endpoints) === JSON.stringify(this.#endpoints)) return;
-    this.#endpoints = endpoints;
+  /** Remembers these beside the others; writes only what changed, whole or not at all. */
+  update(seen: ReadonlyMap<string, Sighting>): void {
+    const sightings = { ...this.#sightings, ...Object.fromEntries(seen) };
+    if (JSON.stringify(sightings) === JSON.stringify(this.#sightings)) return;
+    this.#sightings = sightings;
     mkdirSync(dirname(this.#path), { recursive: true, mode: 0o755 });
     const draft = `${this.#path}.new`;
-    writeFileSync(draft, JSON.stringify(endpoints), { mode: 0o600 });
+    writeFileSync(draft, JSON.stringify(sightings), { mode: 0o600 });
     renameSync(draft, this.#path);
   }
 }

@@ -17,9 +17,8 @@ import type { PrefixEntry } from '../routing/prefix-table.ts';
 import type { Timing } from '../session/constants.ts';
 import { Device } from '../session/device.ts';
 import type { DeviceOutputs } from '../session/device.ts';
-import type { Credential } from '../session/identities.ts';
 import type { Keypair } from '../session/keypairs.ts';
-import type { Activity, Peer } from '../session/peer.ts';
+import type { Activity, Peer, PeerOptions } from '../session/peer.ts';
 import { DROP, DROP_REASONS } from '../wire/drop.ts';
 import { ENDPOINT_WORDS } from '../wire/endpoint.ts';
 import type { Endpoint } from '../wire/endpoint.ts';
@@ -141,14 +140,13 @@ export class Tunnel {
   }
 
   /** Adds a peer that nothing is routed to yet. `acl` -1: none. Throws a `RangeError` if there is no room. */
-  addPeer(options: { credentials: Credential[]; persistentKeepalive: number; acl: number }): Peer {
+  addPeer(options: Omit<PeerOptions, 'slot' | 'activity'> & { acl: number }): Peer {
     const slot = this.#nextSlot < MAX_PEERS ? this.#nextSlot++ : this.#freeSlots.shift();
     if (slot === undefined) throw new RangeError(`a device holds at most ${MAX_PEERS} peers`);
     this.#handshakeBytes.set(slot, { rx: 0, tx: 0 });
     endpoints.setEndpoint(slot, new Int32Array(ENDPOINT_WORDS));
-    const { credentials, persistentKeepalive } = options;
     const activity = sharedActivity(this.#outbound.counters, this.#inbound.counters, slot);
-    const peer = this.#device.addPeer({ slot, credentials, persistentKeepalive, activity });
+    const peer = this.#device.addPeer({ ...options, slot, activity });
     this.#peers.set(slot, peer);
     this.setAcl(peer, options.acl);
     if (this.#socket !== undefined) peer.start(bootTime());

@@ -1,3 +1,4 @@
+import type { CipherName } from '../noise/cipher.ts';
 import {
   createInitiation,
   createResponse,
@@ -46,6 +47,8 @@ export interface PeerOptions {
   activity: Activity;
   /** ms; 0 or left out: none. */
   persistentKeepalive?: number;
+  /** The cipher that last worked, if the caller remembers: attempts begin with its credential. */
+  provenCipher?: CipherName | undefined;
 }
 
 interface OutstandingInitiation {
@@ -73,6 +76,8 @@ export class Peer {
   #proven: Binding | null = null;
   /** The attempt renews a session that still carries traffic, so that time may be spent on the preferred credential. */
   #renewing = false;
+  /** The first attempt of a renewal went unanswered: the peer does not know the first credential. */
+  #isPreferredRefused = false;
   #outstanding: OutstandingInitiation | null = null;
   /** When the last handshake message of either kind went out, and came in. */
   #handshakeSentAt = -Infinity;
@@ -99,6 +104,7 @@ export class Peer {
     this.activity = options.activity;
     this.#persistentKeepalive = options.persistentKeepalive ?? 0;
     this.setCredentials(options.credentials);
+    this.#proven = this.#bindings.find(({ credential }) => credential.cipher === options.provenCipher) ?? null;
   }
 
   /** When the last handshake succeeded: ms since 1970, 0 for never. */
@@ -306,8 +312,8 @@ export class Peer {
   }
 
   /**
-   * The credential that last worked, else the first; with each retry the one after. A renewal begins with the first: a
-   * message that was lost at the start does not bind the peering to its second choice.
+   * The credential that last worked, else the first; with each retry the one after. A renewal begins with the first, until
+   * that goes unanswered: a message that was lost at the start does not bind the peering to its second choice.
    */
   #bindingToTry(): Binding | undefined {
     const first = this.#proven === null || this.#renewing ? 0 : this.#bindings.indexOf(this.#proven);
@@ -317,6 +323,7 @@ export class Peer {
   #retry(now: number): void {
     const { outputs, timing } = this.#context;
     if (now - this.#wantedAt < timing.rekeyAttemptTime) {
+      if (this.#renewing && this.#retries === 0) this.#isPreferredRefused = true;
       this.#retries++;
       this.#retryAt = Infinity;
       this.#initiate(now);
@@ -346,7 +353,7 @@ export class Peer {
   }
 
   #renew(now: number): void {
-    this.#renewing = true;
+    this.#renewing = !this.#isPreferredRefused;
     this.wantSession(now);
   }
 
@@ -357,6 +364,7 @@ export class Peer {
     this.#retries = 0;
     this.#rekeyedForReceived = false;
     this.#renewing = false;
+    if (binding === this.#bindings[0]) this.#isPreferredRefused = false;
     this.#proven = binding;
     this.#lastHandshakeAt = this.#context.environment.wallClock();
     this.#forgetLater(now);

@@ -102,9 +102,12 @@ async function show(lab: Lab): Promise<string[]> {
     return writeConfigurations(lab, psk);
   });
   await step('both gateways up, first ping answered', async () => {
-    for (const [n, file] of files.entries()) {
+    // The one that is called first.
+    for (const n of [1, 0]) {
       const host = ['gwa', 'gwb'][n];
-      gateways.push(lab.spawn(host, [...ISTHMUS, 'up', file], { log: join(lab.directory, `${host}.log`) }));
+      const gateway = lab.spawn(host, [...ISTHMUS, 'up', files[n]], { log: join(lab.directory, `${host}.log`) });
+      gateways.push(gateway);
+      await until(`the start of ${host}`, () => gateway.output().includes('is up') || !gateway.isRunning());
     }
     await connected(lab, { processes: gateways });
   });

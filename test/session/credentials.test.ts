@@ -66,6 +66,31 @@ test('a session that began under the second choice is renewed under the first', 
   t.is(ba.received.length, 131);
 });
 
+test('a peer that leaves the first choice unanswered is renewed under the second without delay, but for once', (t) => {
+  const world = new World();
+  const [a, b] = [world.host('192.0.2.1'), world.host('192.0.2.2')];
+  const ab = a.connect(peering(7, [...AUTO]).client, b);
+  const ba = b.connect(peering(7, ['chacha20-poly1305']).server, a);
+  for (let second = 0; second < 400; second++) {
+    ab.send(`${second}`);
+    world.run(1000);
+  }
+  t.is(ba.received.length, 400);
+  t.is(world.of('response').length, 4, 'every 120 s');
+  t.is(b.drops.length, 2, 'the first choice was tried at the start and at the first renewal');
+});
+
+test('an attempt begins with the cipher that the caller remembers', (t) => {
+  const world = new World();
+  const [a, b] = [world.host('192.0.2.1'), world.host('192.0.2.2')];
+  const ab = a.connect(peering(7, [...AUTO]).client, b, 0, 'chacha20-poly1305');
+  b.connect(peering(7, ['chacha20-poly1305']).server, a);
+  ab.send('hello');
+  world.run(50);
+  t.is(ab.current?.cipher, 'chacha20-poly1305');
+  t.deepEqual(b.drops, []);
+});
+
 test('a responder that was called under its second choice calls back under that', (t) => {
   const world = new World();
   const [a, b] = [world.host('192.0.2.1'), world.host('192.0.2.2')];

@@ -1,3 +1,4 @@
+import type { CipherName } from '../../src/noise/cipher.ts';
 import { open, seal } from '../../src/noise/cipher.ts';
 import { derivePeering, publicKey } from '../../src/noise/psk.ts';
 import { DEFAULT_TIMING, type Timing } from '../../src/session/constants.ts';
@@ -166,9 +167,15 @@ export class Host implements DeviceOutputs {
   }
 
   /** A started peer. */
-  connect(credentials: Credential[], to: Host | null, persistentKeepalive = 0): Link {
+  connect(credentials: Credential[], to: Host | null, persistentKeepalive = 0, provenCipher?: CipherName): Link {
     const activity = { dataSentAt: 0, sentAt: 0, dataReceivedAt: 0, receivedAt: 0 };
-    const peer = this.device.addPeer({ slot: this.links.size, credentials, activity, persistentKeepalive });
+    const peer = this.device.addPeer({
+      slot: this.links.size,
+      credentials,
+      activity,
+      persistentKeepalive,
+      provenCipher,
+    });
     const link = new Link(this, peer, activity, to === null ? null : to.endpoint);
     this.links.set(peer, link);
     peer.start(this.world.now);

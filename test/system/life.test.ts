@@ -108,7 +108,7 @@ test('SIGHUP: peerings come and go and rules change, while a connection goes on'
   await lab.ip('gwc', 'address', 'add', `${hostC}/32`, 'dev', 'lo');
   const [, fileC] = isthmusFiles(lab, psk);
   Object.assign(fileC.gateway, { interface: `${lab.prefix}c`, address: '10.8.0.3/32', subnets: ['10.99.0.0/16'] });
-  isthmusOn(lab, 'gwc', fileC);
+  const gatewayC = isthmusOn(lab, 'gwc', fileC);
   const peeringC = { role: 'client', psk, endpoint: '198.51.100.3:51820', subnets: ['10.99.0.0/16'], acl: 'open' };
   fileA.peerings[0]['address'] = ['10.8.0.2', 'fd00:8::2'];
   fileA.peerings.push({ name: 'vpc-c', address: '10.8.0.3', ...peeringC });
@@ -147,6 +147,12 @@ test('SIGHUP: peerings come and go and rules change, while a connection goes on'
   t.notRegex(await lab.must('gwa', ['ip', 'route']), /10\.99\.|10\.8\.0\.3/);
   t.false(await pings(hostC));
   t.true(await pings(B[4]));
+  await gatewayC.stop();
+  const again = isthmusOn(lab, 'gwc', fileC);
+  await until('the other gateway', () => again.output().includes('is up'));
+  await sleep(1000);
+  const handshakes = await lab.must('gwc', ['wg', 'show', `${lab.prefix}c`, 'latest-handshakes']);
+  t.regex(handshakes, /\t0\n/, 'who was removed is not answered');
 
   const { intact, pause } = await steady.finish();
   t.true(intact);
