@@ -6,7 +6,7 @@ import { isIP } from 'node:net';
 import { networkInterfaces } from 'node:os';
 import { LOCAL } from '../dataplane/messages.ts';
 import { createCapture } from '../nic/capture.ts';
-import { openTun } from '../nic/native.ts';
+import { aeadLibrary, openTun } from '../nic/native.ts';
 import { derivePeering, publicKey } from '../noise/psk.ts';
 import { FlowTable, createFlowTable } from '../policy/flow-table.ts';
 import type { FlowTableData } from '../policy/flow-table.ts';
@@ -152,6 +152,7 @@ export class Gateway {
       mtu: this.tunnel.mtu,
       addresses: config.addresses.map(formatPrefix),
       subnets: config.subnets.map(formatPrefix),
+      aead: aeadLibrary(),
       uptime_s: Math.round((Date.now() - this.#startedAt) / 1000),
       peers: Array.from(this.#peerings.values(), (peering) => this.#peerStatus(peering)),
       rules: this.#rules.status(),

@@ -30,6 +30,8 @@ export interface GatewayStatus {
   readonly addresses: readonly string[];
   readonly subnets: readonly string[];
   readonly uptime_s: number;
+  /** What seals and opens: `ipsec-mb` with its instruction set, or `openssl`. */
+  readonly aead: string;
   readonly peers: readonly PeerStatus[];
   readonly rules: readonly RuleStatus[];
   /** What no peer can be blamed for. */

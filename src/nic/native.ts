@@ -48,6 +48,7 @@ interface Addon {
   sendDatagram(fd: number, slot: number, endpoint: Endpoint, bytes: Uint8Array): number;
   setEndpoint(slot: number, endpoint: Endpoint): void;
   getEndpoint(slot: number, out: Endpoint): boolean;
+  aeadLibrary(): string;
   setKey(cipher: number, key: Uint8Array, seals: boolean): KeyHandle;
   freeKey(key: KeyHandle): void;
   seal(queue: NativeQueue, from: number, to: number, mtu: number, maxSegments: number): number;
@@ -88,6 +89,9 @@ export const closeFd = (fd: number): void => addon.closeFd(fd);
 export const bootTime = (): number => addon.bootTime();
 /** The fd of a listening unix socket with mode 0600. */
 export const listenUnix = (path: string): number => addon.listenUnix(path);
+
+/** What seals and opens on this CPU: `ipsec-mb` with its instruction set, or `openssl`. */
+export const aeadLibrary = (): string => addon.aeadLibrary();
 
 export const keys: KeyStore = {
   setKey: (cipher, key, seals) => addon.setKey(CIPHER_NUMBER[cipher], key, seals),

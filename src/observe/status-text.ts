@@ -4,7 +4,7 @@ import type { GatewayStatus, PeerStatus } from '../gateway/status.ts';
 /** `last`: the status of a moment before, for rates. */
 export function formatStatus(status: GatewayStatus, last?: GatewayStatus): string {
   const lines = [
-    `gateway ${status.gateway} on ${status.interface}, up ${formatSeconds(status.uptime_s)}`,
+    `gateway ${status.gateway} on ${status.interface}, up ${formatSeconds(status.uptime_s)}, sealing by ${status.aead}`,
     `  listens on UDP ${status.port}, MTU ${status.mtu}, overlay ${status.addresses.join(', ')}`,
     `  local ${status.subnets.join(', ')}`,
   ];

@@ -29,7 +29,7 @@ test('isthmus status: for people, for scripts, in a terminal, and when there is 
   await pingTime(lab, { count: 5 });
   const text = await lab.must('gwa', [...ISTHMUS, 'status', name]);
   for (const line of [
-    /^gateway gateway-a on \S+, up \d+ s$/m,
+    /^gateway gateway-a on \S+, up \d+ s, sealing by (ipsec-mb \w+|openssl)$/m,
     /^ {2}listens on UDP 51820, MTU 1420, overlay 10\.8\.0\.1\/30, fd00:8::1\/126$/m,
     /^peer vpc-b$/m,
     /^ {2}endpoint {3}198\.51\.100\.2:51820$/m,
