@@ -56,17 +56,18 @@ struct Library {
   }
 };
 
-IMB_MGR* library() {
-  static thread_local Library mine;
-  return mine.library;
+Library& mine() {
+  static thread_local Library library;
+  return library;
 }
 
-/** The library's direct call lets no time pass in a queue; the tag is written to `tag`. */
+IMB_MGR* library() { return mine().library; }
+
+/** The library's direct call, which keeps no state between packets; the tag is written to `tag`. */
 void runGcm(const gcm_key_data* schedule, bool seals, const uint8_t* in, int length, const Nonce& nonce, uint8_t* out, uint8_t* tag) {
-  IMB_MGR* direct = library();
+  static const aes_gcm_enc_dec_t encrypt = library()->gcm256_enc, decrypt = library()->gcm256_dec;
   gcm_context_data context;
-  auto run = seals ? direct->gcm256_enc : direct->gcm256_dec;
-  run(schedule, &context, out, in, static_cast<uint64_t>(length), nonce.bytes, nullptr, 0, tag, TAG);
+  (seals ? encrypt : decrypt)(schedule, &context, out, in, static_cast<uint64_t>(length), nonce.bytes, nullptr, 0, tag, TAG);
 }
 
 /** ChaCha20-Poly1305 is faster as a job than by the direct calls, which are made for scattered input. */
@@ -98,8 +99,7 @@ bool runChacha(const uint8_t* key, bool seals, const uint8_t* in, int length, co
 }  // namespace
 
 const char* aeadLibrary() {
-  static thread_local Library mine;
-  switch (mine.library ? mine.arch : IMB_ARCH_NONE) {
+  switch (library() ? mine().arch : IMB_ARCH_NONE) {
     case IMB_ARCH_AVX512: return "ipsec-mb avx512";
     case IMB_ARCH_AVX2: return "ipsec-mb avx2";
     case IMB_ARCH_AVX: return "ipsec-mb avx";
