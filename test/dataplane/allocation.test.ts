@@ -113,7 +113,10 @@ test('a million packets go through each direction and nothing is allocated', (t)
   collectGarbage();
   const start = heapUsed();
   const grown: number[] = [];
-  for (let round = 0; round < 10; round++) {
+  const quiet = (): number => grown.filter((bytes) => bytes < 100_000).length;
+  // Less than a byte a packet. Now and then code is compiled anew, late on a busy machine; what a packet allocates would
+  // show in every round.
+  while (grown.length < 10 || (quiet() < 6 && grown.length < 60)) {
     collectGarbage();
     const before = heapUsed();
     run(100_000);
@@ -123,7 +126,5 @@ test('a million packets go through each direction and nothing is allocated', (t)
   t.true(count.read > 1_300_000);
   t.is(count.written, count.read);
   t.true(heapUsed() - start < 1 << 20);
-  // Less than a byte a packet; a round is now and then one in which code is compiled anew.
-  grown.sort((a, b) => a - b);
-  t.true(grown[5] < 100_000, `bytes a round: ${grown.join(' ')}`);
+  t.true(quiet() >= 6, `bytes a round: ${grown.join(' ')}`);
 });

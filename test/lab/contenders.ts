@@ -133,8 +133,9 @@ Endpoint = ${endpoint(address)}
 AllowedIPs = ${subnets[4]}, ${subnets[6]}, ${overlay[4]}/32, ${overlay[6]}/128
 `;
   };
-  const processes = await Promise.all(gateways.map((host, own) => wireguardGoOn(lab, host, conf(own), mtu)));
-  return started(lab, 'wireguard-go', processes);
+  // The one that is called first: an initiation that nobody hears is repeated after 5 s.
+  const called = await wireguardGoOn(lab, 'gwb', conf(1), mtu);
+  return started(lab, 'wireguard-go', [await wireguardGoOn(lab, 'gwa', conf(0), mtu), called]);
 }
 
 /** OpenVPN as Easy VPC Peering runs it: one static key, TCP port 1200, AES-128-CBC, compression. */
@@ -150,9 +151,47 @@ export async function startReferenceOpenVpn(lab: Lab): Promise<Tunnel> {
   ];
   const route = (subnet: string): string[] => ['--route', subnet.slice(0, subnet.indexOf('/')), '255.255.0.0'];
   const server = lab.spawn('gwb', [...common('b', 'a'), '--proto', 'tcp-server', ...route(SUBNETS_A[4])]);
+  await listens(lab, 'gwb', 1200);
   const remote = ['--proto', 'tcp-client', '--remote', GATEWAY_B[4], '--connect-retry', '1'];
   const client = lab.spawn('gwa', [...common('a', 'b'), ...remote, ...route(SUBNETS_B[4])]);
   return started(lab, 'reference OpenVPN', [client, server]);
+}
+
+/** OpenVPN as one would set it up today: TLS between self-signed certificates, UDP, AES-256-GCM, in userspace. */
+export async function startOpenVpnGcm(lab: Lab): Promise<Tunnel> {
+  const fingerprints = await Promise.all(gateways.map((host) => certificate(lab, host)));
+  const start = (own: 0 | 1, ...args: string[]): Running => {
+    const [local, remote] = own === 0 ? [OVERLAY.a, OVERLAY.b] : [OVERLAY.b, OVERLAY.a];
+    const beyond = own === 0 ? SUBNETS_B[4] : SUBNETS_A[4];
+    const file = join(lab.directory, gateways[own]);
+    return lab.spawn(gateways[own], [
+      ...['openvpn', '--dev', 'ovpn', '--dev-type', 'tun', '--proto', 'udp', '--port', '1194', '--disable-dco'],
+      ...['--cert', `${file}.crt`, '--key', `${file}.key`, '--peer-fingerprint', fingerprints[1 - own]],
+      ...['--data-ciphers', 'AES-256-GCM', '--ifconfig', local[4], remote[4], '--keepalive', '10', '60'],
+      ...['--route', beyond.slice(0, beyond.indexOf('/')), '255.255.0.0', '--verb', '1', ...args],
+    ]);
+  };
+  const server = start(1, '--tls-server', '--dh', 'none');
+  await listens(lab, 'gwb', 1194);
+  const client = start(0, '--tls-client', '--remote', GATEWAY_B[4], '1194');
+  return started(lab, 'OpenVPN AES-256-GCM', [client, server]);
+}
+
+/** Waits until a program on a host listens on a port, TCP or UDP. */
+async function listens(lab: Lab, host: string, port: number): Promise<void> {
+  const sockets = (): Promise<string> => lab.must(host, ['ss', '-Htuln', `sport = ${port}`]);
+  await until(`port ${port}`, async () => (await sockets()).trim() !== '');
+}
+
+/** Makes a key and a self-signed certificate, `HOST.key` and `HOST.crt`, and gives the certificate's fingerprint. */
+async function certificate(lab: Lab, host: string): Promise<string> {
+  const file = join(lab.directory, host);
+  await lab.must(host, [
+    ...['openssl', 'req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes'],
+    ...['-days', '30', '-subj', `/CN=${host}`, '-keyout', `${file}.key`, '-out', `${file}.crt`],
+  ]);
+  const printed = await lab.must(host, ['openssl', 'x509', '-in', `${file}.crt`, '-noout', '-fingerprint', '-sha256']);
+  return printed.trim().split('=')[1];
 }
 
 /** A gateway's configuration as written by a user, to be changed before it is used. */

@@ -59,14 +59,15 @@ test('a million packets are looked up and judged and nothing is allocated', (t) 
   const start = passed;
   run(200_000);
   const grown: number[] = [];
-  // In rounds that are shorter than what fills a young generation, so that no allocation is collected unseen.
-  for (let round = 0; round < 10; round++) {
+  const quiet = (): number => grown.filter((bytes) => bytes < 100_000).length;
+  // In rounds that are shorter than what fills a young generation, so that no allocation is collected unseen. Now and then
+  // code is compiled anew, late on a busy machine; what a packet allocates would show in every round.
+  while (grown.length < 10 || (quiet() < 6 && grown.length < 60)) {
     collectGarbage();
     const before = process.memoryUsage().heapUsed;
     run(100_000);
     grown.push(process.memoryUsage().heapUsed - before);
   }
   t.true(passed > start + 600_000);
-  grown.sort((a, b) => a - b);
-  t.true(grown[5] < 100_000, `bytes a round: ${grown.join(' ')}`);
+  t.true(quiet() >= 6, `bytes a round: ${grown.join(' ')}`);
 });
