@@ -105,7 +105,7 @@ export const endpoints: EndpointStore = {
 
 /** Sizes of the memory that the queues work in, in bytes or entries. */
 const OUTBOUND = { slab: 1 << 20, rows: 256, sealed: 2 << 20, runs: 1024 } as const;
-const INBOUND = { buffers: 8, rows: 1024 } as const;
+const INBOUND = { buffers: 16, rows: 2048 } as const;
 
 /** Segments per UDP_SEGMENT call that every kernel with it takes. */
 const MAX_SEGMENTS = 64;
