@@ -66,6 +66,8 @@ async function run(gateway: Gateway, file: string, name: string, stopped: Promis
     process.on('SIGHUP', () => {
       reload().catch((error: unknown) => log.error(`not reloaded, nothing changed: ${(error as Error).message}`));
     });
+    const { gateway: title, port } = gateway.status();
+    log.info(`gateway ${title} is up: ${name}, UDP port ${port}`);
     const ending = await Promise.race([gateway.ended, stopped.then(() => ({ reason: 'closed' }) as const)]);
     if (ending.reason === 'deleted') throw new IsthmusError('ISTHMUS_TUN', `the interface ${name} was deleted`);
     if (ending.reason === 'failed') throw new IsthmusError('ISTHMUS_DATA_PLANE', ending.error.message);

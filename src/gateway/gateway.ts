@@ -106,7 +106,6 @@ export class Gateway {
     this.#restoreForwarding = enableForwarding(familiesOf(config));
     await Promise.all(Array.from(this.#peerings.values(), (peering) => this.#locate(peering)));
     this.#housekeeping = setInterval(() => void this.#keepHouse(), HOUSEKEEPING);
-    this.#log.info(`gateway ${config.name} is up: ${this.tunnel.name}, UDP port ${config.listen.port}`);
   }
 
   /**
