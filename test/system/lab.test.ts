@@ -8,7 +8,7 @@ import test from 'ava';
 import { interfaceName, startWireguardGo } from '../lab/contenders.ts';
 import { iperf3, pingTime } from '../lab/iperf3.ts';
 import { Lab } from '../lab/lab.ts';
-import { execute } from '../lab/process.ts';
+import { execute, until } from '../lab/process.ts';
 import { B, GATEWAY_B, MIDDLE, twoVpcs } from '../lab/two-vpcs.ts';
 import { cut, flood, lose, masquerade, relay, restore } from '../lab/underlay.ts';
 
