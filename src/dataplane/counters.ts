@@ -2,6 +2,7 @@
  * What the data plane counts, in shared memory: one array per direction, so that each number has one writer. Row 0 is for
  * what belongs to no peer; row `slot + 1` is a peer's. Float64 holds whole numbers up to 2^53 and needs no carry.
  */
+import type { Activity } from '../session/peer.ts';
 import { DROP_REASONS } from '../wire/drop.ts';
 
 /** Peers a device may have, as in wireguard-go. Rows that were never touched take no memory. */
@@ -33,4 +34,23 @@ export function rowOf(slot: number): number {
 /** Counts `count` packets dropped for `reason` (a `DROP` number). */
 export function countDrop(counters: Counters, slot: number, reason: number, count: number): void {
   counters[rowOf(slot) + COUNTER.drops + reason] += count;
+}
+
+/** A peer's activity as the data plane writes it. */
+export function sharedActivity(outbound: Counters, inbound: Counters, slot: number): Activity {
+  const row = rowOf(slot);
+  return {
+    get dataSentAt() {
+      return outbound[row + COUNTER.dataAt];
+    },
+    get sentAt() {
+      return outbound[row + COUNTER.anyAt];
+    },
+    get dataReceivedAt() {
+      return inbound[row + COUNTER.dataAt];
+    },
+    get receivedAt() {
+      return inbound[row + COUNTER.anyAt];
+    },
+  };
 }

@@ -5,8 +5,7 @@
 import { randomBytes } from 'node:crypto';
 import { bootTime, closeFd, endpoints, keys, openUdp, sendDatagram, setMark, tunState } from '../nic/native.ts';
 import type { Tun, UdpSocket } from '../nic/native.ts';
-import { COUNTER, MAX_PEERS, countDrop, rowOf } from '../dataplane/counters.ts';
-import type { Counters } from '../dataplane/counters.ts';
+import { COUNTER, MAX_PEERS, countDrop, rowOf, sharedActivity } from '../dataplane/counters.ts';
 import { SHARED } from '../dataplane/messages.ts';
 import type { InboundOrder, OutboundOrder, Report } from '../dataplane/messages.ts';
 import type { AclProgram } from '../policy/acl.ts';
@@ -18,7 +17,7 @@ import type { Timing } from '../session/constants.ts';
 import { Device } from '../session/device.ts';
 import type { DeviceOutputs } from '../session/device.ts';
 import type { Keypair } from '../session/keypairs.ts';
-import type { Activity, Peer, PeerOptions } from '../session/peer.ts';
+import type { Peer, PeerOptions } from '../session/peer.ts';
 import { DROP, DROP_REASONS } from '../wire/drop.ts';
 import { ENDPOINT_WORDS } from '../wire/endpoint.ts';
 import type { Endpoint } from '../wire/endpoint.ts';
@@ -395,25 +394,6 @@ export class Tunnel {
       discardStaged: (peer) => this.#outbound.order({ type: 'discardStaged', slot: peer.slot }),
     };
   }
-}
-
-/** A peer's activity as the data plane writes it. */
-function sharedActivity(outbound: Counters, inbound: Counters, slot: number): Activity {
-  const row = rowOf(slot);
-  return {
-    get dataSentAt() {
-      return outbound[row + COUNTER.dataAt];
-    },
-    get sentAt() {
-      return outbound[row + COUNTER.anyAt];
-    },
-    get dataReceivedAt() {
-      return inbound[row + COUNTER.dataAt];
-    },
-    get receivedAt() {
-      return inbound[row + COUNTER.anyAt];
-    },
-  };
 }
 
 function dropsOf(...counts: Float64Array[]): Record<string, number> {

@@ -1,4 +1,4 @@
-import { COUNTER, countDrop, createCounters, rowOf } from '../../src/dataplane/counters.ts';
+import { COUNTER, countDrop, createCounters, rowOf, sharedActivity } from '../../src/dataplane/counters.ts';
 import { Inbound } from '../../src/dataplane/inbound.ts';
 import { LOCAL, SHARED, type InboundOrder, type OutboundOrder, type Report } from '../../src/dataplane/messages.ts';
 import { Outbound } from '../../src/dataplane/outbound.ts';
@@ -14,7 +14,7 @@ import { DEFAULT_TIMING, type Counter } from '../../src/session/constants.ts';
 import { Device, type DeviceOutputs } from '../../src/session/device.ts';
 import type { Credential } from '../../src/session/identities.ts';
 import type { Keypair } from '../../src/session/keypairs.ts';
-import type { Activity, Peer } from '../../src/session/peer.ts';
+import type { Peer } from '../../src/session/peer.ts';
 import { DROP, DROP_REASONS } from '../../src/wire/drop.ts';
 import { ENDPOINT_WORDS, endpointFrom, type Endpoint } from '../../src/wire/endpoint.ts';
 import { seeded } from '../session/world.ts';
@@ -104,7 +104,7 @@ export class Node implements Host {
     const { acl = 0, persistentKeepalive = 0 } = options;
     this.#acls.set(slot, acl);
     this.moveTo(slot, to ?? new Int32Array(ENDPOINT_WORDS));
-    const activity = activityOf(rowOf(slot), this.#outCounters, this.#inCounters);
+    const activity = sharedActivity(this.#outCounters, this.#inCounters, slot);
     const peer = this.#device.addPeer({ slot, credentials, persistentKeepalive, activity });
     this.#peers.set(slot, peer);
     peer.start(this.#underlay.now);
@@ -285,22 +285,4 @@ export class Node implements Host {
       discardStaged: ({ slot }) => this.outbound.apply({ type: 'discardStaged', slot }),
     };
   }
-}
-
-/** A peer's activity as the data plane counts it. */
-function activityOf(row: number, outbound: Float64Array, inbound: Float64Array): Activity {
-  return {
-    get dataSentAt() {
-      return outbound[row + COUNTER.dataAt];
-    },
-    get sentAt() {
-      return outbound[row + COUNTER.anyAt];
-    },
-    get dataReceivedAt() {
-      return inbound[row + COUNTER.dataAt];
-    },
-    get receivedAt() {
-      return inbound[row + COUNTER.anyAt];
-    },
-  };
 }
