@@ -1,5 +1,5 @@
-import { readFileSync } from 'node:fs';
 import { Command } from 'commander';
+import { packageVersion } from './version.ts';
 
 /** `isthmus device`: a plain WireGuard device, which takes wireguard-go's arguments and environment. */
 export function command(): Command {
@@ -33,7 +33,7 @@ Examples:
 export async function device(argv: readonly string[]): Promise<number> {
   if (argv.length === 1 && argv[0] === '--version') {
     process.stdout.write(
-      `isthmus v${version()}\n\nUserspace WireGuard device for ${process.platform}-${process.arch}.\n`,
+      `isthmus v${packageVersion()}\n\nUserspace WireGuard device for ${process.platform}-${process.arch}.\n`,
     );
     return 0;
   }
@@ -45,9 +45,4 @@ export async function device(argv: readonly string[]): Promise<number> {
   }
   const { runDevice } = await import('./device-process.ts');
   return runDevice(names[0], inForeground || process.env['WG_PROCESS_FOREGROUND'] === '1');
-}
-
-function version(): string {
-  const file = new URL('../../../package.json', import.meta.url);
-  return (JSON.parse(readFileSync(file, 'utf8')) as { version: string }).version;
 }

@@ -1,7 +1,7 @@
 #!/usr/bin/env node
-import { readFileSync } from 'node:fs';
 import { Command, CommanderError } from 'commander';
 import { EXIT, IsthmusError } from '../gateway/errors.ts';
+import { packageVersion } from './version.ts';
 
 /** A command is loaded when it is asked for, so that making a key needs nothing of what a gateway needs. */
 const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
@@ -42,11 +42,6 @@ To join two VPCs:
 /** Commands made apart do not take the program's settings by themselves. */
 function inherit(command: Command, program: Command): Command {
   return command.copyInheritedSettings(program).exitOverride();
-}
-
-function packageVersion(): string {
-  const file = new URL('../../../package.json', import.meta.url);
-  return (JSON.parse(readFileSync(file, 'utf8')) as { version: string }).version;
 }
 
 /** Says what went wrong, once, and gives the exit code. */

@@ -274,7 +274,7 @@ export class Inbound {
         const seconds = (clock[0] / 1000) | 0;
         const { acl } = this.#rowKeys[groups[group + GROUP.first]]!.peer;
         reason = this.#policy.judge(packet, slab, offset, slot, acl, IN, seconds, count);
-        clampMss(packet, slab, offset, this.#mtu);
+        if (reason === 0) clampMss(packet, slab, offset, this.#mtu);
       }
     }
     groups[group + GROUP.verdict] = reason;

@@ -2,8 +2,7 @@
 // Shows a ping, a speed, and a rule that refuses a packet; then removes all it made.
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import type { GatewayStatus } from '../../src/gateway/status.ts';
-import { connected, interfaceName, ISTHMUS, startNothing, writePrivate } from './contenders.ts';
+import { connected, gatewayStatus, interfaceName, ISTHMUS, startNothing, writePrivate } from './contenders.ts';
 import { iperf3, pingTime } from './iperf3.ts';
 import { hostsOf, removeLabs, type Lab } from './lab.ts';
 import { must, until, type Running } from './process.ts';
@@ -68,11 +67,6 @@ acls:
   return [writePrivate(lab, 'a.yaml', a), writePrivate(lab, 'b.yaml', b)];
 }
 
-/** Gateway B's own account of itself. */
-async function status(lab: Lab): Promise<GatewayStatus> {
-  return JSON.parse(await must([...ISTHMUS, 'status', interfaceName(lab, 'b'), '--json'])) as GatewayStatus;
-}
-
 /** Tries the forbidden port, which is open, and gives how often the rule was counted. */
 async function refusal(lab: Lab): Promise<number> {
   const server = lab.spawn('b', ['iperf3', '--server', '--port', TELNET]);
@@ -84,7 +78,7 @@ async function refusal(lab: Lab): Promise<number> {
   if ((await lab.run('gwb', connect)).code !== 0) throw new Error('the forbidden port cannot even be had from nearby');
   if ((await lab.run('a', connect)).code === 0) throw new Error('the forbidden port was reached');
   const denied = async (): Promise<number> =>
-    (await status(lab)).rules.find((rule) => rule.name === 'refuse-telnet')?.denied ?? 0;
+    (await gatewayStatus(lab, 'b')).rules.find((rule) => rule.name === 'refuse-telnet')?.denied ?? 0;
   await until('the rule to be counted', async () => (await denied()) > 0);
   await server.stop();
   return denied();
@@ -114,7 +108,7 @@ async function show(lab: Lab): Promise<string[]> {
   const milliseconds = await step('ping from host a to host b', () => pingTime(lab));
   const speed = await step('iperf3 from host a to host b', () => iperf3(lab, { seconds: 3 }));
   const denied = await step(`host a tries tcp port ${TELNET} of host b`, () => refusal(lab));
-  const [peer] = (await step('isthmus status', () => status(lab))).peers;
+  const [peer] = (await step('isthmus status', () => gatewayStatus(lab, 'b'))).peers;
 
   const row = (name: string, ...cells: string[]): string =>
     `  ${name.padEnd(ROW)}${cells.map((cell) => cell.padEnd(ROW)).join('')}`.trimEnd();
