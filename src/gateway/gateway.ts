@@ -41,7 +41,7 @@ import type { Ending, Log } from './tunnel.ts';
 export const RUN_FOLDER = '/run/isthmus';
 
 /** How often names are resolved again for peers that don't answer, and where peers are is written down, in ms. */
-const HOUSEKEEPING = 1000;
+const HOUSEKEEPING = 250;
 const RESOLVE_AGAIN = 30_000;
 /** A peer whose last handshake is older than this is unreachable. */
 const SESSION_LIFE = 180_000;
