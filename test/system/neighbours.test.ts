@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import test, { type ExecutionContext } from 'ava';
 import { stringify } from 'yaml';
 import {
@@ -88,6 +89,8 @@ test('two gateways on one host: each has its own peer, and one that is killed do
   t.regex(stderr, /several gateways run here: .*name its interface/);
 
   const lost = watching(lab, 'a', B[4]);
+  // Time to write down where its peer is, as another gateway that is killed has.
+  await sleep(2000);
   second.signal('SIGKILL');
   await second.ended;
   t.false(await pings(lab, 'c', B[4]));
