@@ -48,7 +48,7 @@ async function bench(options: Options): Promise<void> {
     const steps = [
       ...(wanted('micro') ? microSteps(quick, results) : []),
       ...compareSteps(labs, { rounds, seconds, steps: quick ? 4 : 5, contenders, measures }, results),
-      ...growthSteps(labs, { rounds: Math.min(3, rounds), seconds: Math.min(seconds, 3), quick, curves }, results),
+      ...growthSteps(labs, { rounds, seconds: Math.min(seconds, 3), quick, curves }, results),
       ...(wanted('soak') ? soakSteps(labs, quick, results) : []),
     ];
     results.failures.push(...(await workOff(steps, stop.signal)));

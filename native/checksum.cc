@@ -5,7 +5,7 @@ namespace isthmus {
 // Compilers make vectors of this loop, and wider ones where the CPU has them. (With AddressSanitizer only the plain
 // one: the code that picks a clone runs before the sanitizer has started.)
 #if defined(__x86_64__) && defined(__gnu_linux__) && !defined(__SANITIZE_ADDRESS__)
-__attribute__((target_clones("avx2", "default")))
+__attribute__((target_clones("arch=x86-64-v4", "avx2", "default")))
 #endif
 uint64_t sum(const uint8_t* bytes, int length) {
   // Halves of 32 bits added up in 64 cannot overflow, so there are no carries to look after.

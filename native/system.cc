@@ -6,6 +6,7 @@
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -72,6 +73,38 @@ napi_value yieldCpu(napi_env, napi_callback_info) {
   return nullptr;
 }
 
+/** What `sched_setattr` takes (linux/sched/types.h, which clashes with sched.h); its first version, which all kernels know. */
+struct SchedulingAttributes {
+  uint32_t size;
+  uint32_t policy;
+  uint64_t flags;
+  int32_t nice;
+  uint32_t priority;
+  uint64_t runtime;
+  uint64_t deadline;
+  uint64_t period;
+};
+
+/** The shortest turn that the scheduler gives, ns; kernels before 6.12 have one length for all and ignore it. */
+constexpr uint64_t SHORT_TURN = 100'000;
+
+/**
+ * schedule(bulk): how the kernel is to schedule this thread. For bulk: SCHED_BATCH, under which a thread that is woken
+ * does not interrupt whoever runs, so that packets gather. Else at once and in short turns. Its niceness stays as it is.
+ * Returns 0 or a negative errno.
+ */
+napi_value schedule(napi_env env, napi_callback_info info) {
+  Arguments<1> arguments(env, info);
+  bool bulk = false;
+  napi_get_value_bool(env, arguments.value[0], &bulk);
+  SchedulingAttributes attributes = {};
+  if (syscall(SYS_sched_getattr, 0, &attributes, sizeof attributes, 0) < 0) return fromInt(env, -errno);
+  attributes.size = sizeof attributes;
+  attributes.policy = bulk ? SCHED_BATCH : SCHED_OTHER;
+  attributes.runtime = bulk ? 0 : SHORT_TURN;
+  return fromInt(env, syscall(SYS_sched_setattr, 0, &attributes, 0) < 0 ? -errno : 0);
+}
+
 /** bootTime(): milliseconds of CLOCK_BOOTTIME, the clock of all queues. It goes on while the machine sleeps, as keys age. */
 napi_value bootTime(napi_env env, napi_callback_info) {
   napi_value result;
@@ -116,6 +149,7 @@ void registerSystem(napi_env env, napi_value exports) {
   exportFunction(env, exports, "wait", wait);
   exportFunction(env, exports, "pause", pauseThread);
   exportFunction(env, exports, "yieldCpu", yieldCpu);
+  exportFunction(env, exports, "schedule", schedule);
   exportFunction(env, exports, "bootTime", bootTime);
   exportFunction(env, exports, "closeFd", closeFd);
   exportFunction(env, exports, "listenUnix", listenUnix);

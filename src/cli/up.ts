@@ -32,9 +32,9 @@ export function command(): Command {
 
 /**
  * V8 compacts the heap of a process that has become quiet: 10 to 30 ms without an answer, for memory that a gateway needs
- * again at once.
+ * again at once. It does so by incremental marking; its own switch, `--no-memory-reducer`, comes too late at run time.
  */
-setFlagsFromString('--no-memory-reducer');
+setFlagsFromString('--no-incremental-marking');
 
 async function up(file: string, options: { logLevel: string; pcap?: string }): Promise<void> {
   const log = pino({ level: options.logLevel, base: null, timestamp: pino.stdTimeFunctions.isoTime });

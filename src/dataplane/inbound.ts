@@ -62,6 +62,9 @@ export class Inbound {
   /** The key of each row of the batch. */
   readonly #rowKeys: (ReceiveKey | undefined)[];
   #lastKey: ReceiveKey | undefined;
+  /** The buffer of the batch whose sender was last compared with its peer's endpoint, and that peer. */
+  #placedBuffer = -1;
+  #placedPeer: InboundPeer | undefined;
   #routes = new PrefixTable(buildPrefixTable([]));
   #policy: Policy | undefined;
   #mtu = 1420;
@@ -212,6 +215,7 @@ export class Inbound {
   /** Steps 3 to 9 for rows [0, count). Returns 0, the rows then in use. */
   #carry(count: number): number {
     const queue = this.#queue;
+    this.#placedBuffer = -1;
     queue.open(count);
     for (let row = 0; row < count; row++) this.#accept(row);
     const groups = queue.coalesce(count);
@@ -237,7 +241,13 @@ export class Inbound {
       key.confirmed = true;
       this.#report({ type: 'confirmed', slot: peer.slot, index: key.index });
     }
-    this.#noticeRoaming(peer, rows[at + ROW_BUFFER]);
+    // Datagrams of one buffer have one sender: the first that is new and true tells for all of that peer.
+    const buffer = rows[at + ROW_BUFFER];
+    if (buffer !== this.#placedBuffer || peer !== this.#placedPeer) {
+      this.#noticeRoaming(peer, buffer);
+      this.#placedBuffer = buffer;
+      this.#placedPeer = peer;
+    }
     const mine = rowOf(peer.slot);
     const length = rows[at + ROW.length];
     this.#counters[mine + COUNTER.bytes] += length;

@@ -10,7 +10,7 @@ import { Inbound } from './inbound.ts';
 import type { Counters } from './counters.ts';
 import { SHARED } from './messages.ts';
 import type { InboundOrder, OutboundOrder, Report } from './messages.ts';
-import { LULL } from './moderation.ts';
+import { Busyness, LULL } from './moderation.ts';
 import { Outbound } from './outbound.ts';
 
 export interface WorkerData {
@@ -39,11 +39,14 @@ function run(
   carrier: { readonly isLull: boolean; round(): number },
   apply: (order: never) => void,
 ): void {
+  const busyness = new Busyness();
   let idle = 0;
   let failed = false;
+  queue.schedule(busyness.isBusy);
   for (;;) {
     if (Atomics.load(shared, SHARED.orders) !== ordersSeen && !obey(apply)) return;
     const count = carrier.round();
+    if (busyness.note(count > 0 ? 1 : 0, queue.clock[0])) queue.schedule(busyness.isBusy);
     if (count > 0) {
       idle = 0;
       if (carrier.isLull) queue.pause(LULL);

@@ -26,6 +26,8 @@ export interface Queue {
   yield(): void;
   /** Sleeps, to the microsecond. */
   pause(microseconds: number): void;
+  /** Whether the thread carries so much that packets may rather gather than be seen to at once. */
+  schedule(bulk: boolean): void;
 }
 
 /** TUN to UDP. */

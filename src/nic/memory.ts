@@ -85,6 +85,7 @@ export function memoryOutbound(io: OutboundIo): OutboundQueue {
     wait: () => 0,
     yield: () => undefined,
     pause: () => undefined,
+    schedule: () => undefined,
   };
 }
 
@@ -141,6 +142,7 @@ export function memoryInbound(io: InboundIo): InboundQueue {
     wait: () => 0,
     yield: () => undefined,
     pause: () => undefined,
+    schedule: () => undefined,
   };
 }
 

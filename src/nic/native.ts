@@ -58,6 +58,7 @@ interface Addon {
   wait(queue: NativeQueue, fd: number, wakeFd: number, milliseconds: number): number;
   yieldCpu(): void;
   pause(microseconds: number): void;
+  schedule(bulk: boolean): number;
   bootTime(): number;
   closeFd(fd: number): void;
   listenUnix(path: string): number;
@@ -173,6 +174,7 @@ export function outboundQueue(tun: Tun, wakeFd: number): OutboundQueue {
     wait: (milliseconds) => addon.wait(handle, tun.fd, wakeFd, milliseconds),
     yield: () => addon.yieldCpu(),
     pause: (microseconds) => addon.pause(microseconds),
+    schedule: (bulk) => addon.schedule(bulk),
   };
 }
 
@@ -199,5 +201,6 @@ export function inboundQueue(tun: Tun, wakeFd: number): InboundQueue {
     wait: (milliseconds) => addon.wait(handle, socket, wakeFd, milliseconds),
     yield: () => addon.yieldCpu(),
     pause: (microseconds) => addon.pause(microseconds),
+    schedule: (bulk) => addon.schedule(bulk),
   };
 }
