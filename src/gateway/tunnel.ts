@@ -183,6 +183,7 @@ export class Tunnel {
 
   setEndpoint(peer: Peer, endpoint: Endpoint): void {
     endpoints.setEndpoint(peer.slot, endpoint);
+    peer.expectAt(endpoint);
     this.#orderBoth({ type: 'peer', slot: peer.slot, acl: this.#acls.get(peer.slot) ?? -1 });
   }
 

@@ -59,6 +59,15 @@ export const RATE_PER_SECOND = 20;
 export const RATE_BURST = 5;
 export const RATE_SOURCES = 16_384;
 
+/**
+ * Tries of an initiation's mac1 under one identity after another, each some 3 µs: per second, and at once after a quiet time.
+ * Beyond them strangers wait; where a peer was seen, and who shows a cookie, is not counted.
+ */
+export const MAC1_PER_SECOND = 50_000;
+export const MAC1_BURST = 100_000;
+/** Identities that are tried first because one of their peers was last seen at the source. */
+export const MAC1_NEAR = 8;
+
 /** What may wait for one peer's session. */
 export const STAGED_PACKETS = 128;
 export const STAGED_BYTES = 512 * 1024;

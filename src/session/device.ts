@@ -1,14 +1,22 @@
-import { COOKIE_NONCE_SIZE, CookieSecret } from '../noise/cookie.ts';
+import { COOKIE_NONCE_SIZE, CookieSecret, hasMac2 } from '../noise/cookie.ts';
 import { openInitiation } from '../noise/handshake.ts';
 import { DROP } from '../wire/drop.ts';
 import { remoteBytes, type Endpoint } from '../wire/endpoint.ts';
 import { COOKIE_REPLY, INITIATION, MESSAGE, MESSAGE_SIZE, RESPONSE } from '../wire/messages.ts';
-import { DEFAULT_TIMING, UNDER_LOAD_QUEUE, UNDER_LOAD_TIME, type Timing } from './constants.ts';
+import { Budget } from './budget.ts';
+import {
+  DEFAULT_TIMING,
+  MAC1_BURST,
+  MAC1_PER_SECOND,
+  UNDER_LOAD_QUEUE,
+  UNDER_LOAD_TIME,
+  type Timing,
+} from './constants.ts';
 import { bindingOf, Identities, type Binding, type Identity } from './identities.ts';
 import { IndexTable } from './index-table.ts';
 import type { Keypair } from './keypairs.ts';
 import { Peer, type DeviceContext, type PeerOptions } from './peer.ts';
-import { RateLimiter } from './rate-limiter.ts';
+import { RateLimiter, sourceOf } from './rate-limiter.ts';
 
 /**
  * What a device asks its caller to do. Each is called from within a call of the device or of a peer, and may itself call
@@ -48,6 +56,7 @@ export class Device {
   readonly #context: DeviceContext;
   readonly #peers = new Set<Peer>();
   readonly #limiter = new RateLimiter();
+  readonly #mac1Budget = new Budget(MAC1_PER_SECOND, MAC1_BURST);
   readonly #cookieSecret: CookieSecret;
   #underLoadUntil = -Infinity;
 
@@ -104,8 +113,13 @@ export class Device {
   }
 
   #receiveInitiation(message: Uint8Array, from: Endpoint, now: number): number {
-    const identity = this.#context.identities.addressed(message);
-    if (identity === undefined) return DROP['bad-mac1'];
+    const { identities } = this.#context;
+    let identity = identities.expected(message, sourceOf(from));
+    if (identity === undefined) {
+      if (!this.#maySearch(message, from, now)) return DROP['mac1-limited'];
+      identity = identities.search(message, (tries) => this.#mac1Budget.spend(tries));
+      if (identity === undefined) return DROP['bad-mac1'];
+    }
     const refusal = this.#refuseUnderLoad(identity, message, readIndex(message, INITIATION.sender), from, now);
     if (refusal !== DROP.none) return refusal;
     const received = openInitiation(identity.local, message);
@@ -137,11 +151,20 @@ export class Device {
     return binding.macs.consumeReply(message, now) ? DROP.none : DROP['bad-handshake'];
   }
 
+  /**
+   * Which identity a message from nowhere known names, only its mac1 under each of them says. That much work is done for
+   * strangers within a budget, beyond which a sender must show the cookie for its address, and keep to its rate.
+   */
+  #maySearch(message: Uint8Array, from: Endpoint, now: number): boolean {
+    if (this.#mac1Budget.allows(now)) return true;
+    return hasMac2(message, this.#cookieSecret.cookie(remoteBytes(from), now)) && this.#limiter.allow(from, now);
+  }
+
   /** Under load a sender must show the cookie for its address and port, and keep to its rate (§5.3). */
   #refuseUnderLoad(identity: Identity, message: Uint8Array, sender: number, from: Endpoint, now: number): number {
     if (now >= this.#underLoadUntil) return DROP.none;
     const cookie = this.#cookieSecret.cookie(remoteBytes(from), now);
-    if (identity.macs.hasMac2(message, cookie)) {
+    if (hasMac2(message, cookie)) {
       return this.#limiter.allow(from, now) ? DROP.none : DROP['rate-limited'];
     }
     const nonce = this.#context.environment.random(COOKIE_NONCE_SIZE);

@@ -1,6 +1,7 @@
 import type { CipherName } from '../noise/cipher.ts';
 import { ReceiverMacs, SenderMacs } from '../noise/cookie.ts';
 import { localStatic, pair, type LocalStatic, type Pairing } from '../noise/handshake.ts';
+import { MAC1_NEAR } from './constants.ts';
 import type { Peer } from './peer.ts';
 
 /** One way to shake hands with a peer. The arrays stay the caller's, to be left as they are while in use. */
@@ -34,8 +35,11 @@ export interface Binding {
 /** A device's identities: those of its peers' credentials, each kept as long as a peer has it. */
 export class Identities {
   readonly #identities = new Map<string, Identity>();
-  /** The one that was last addressed comes first. */
-  readonly #recent: Identity[] = [];
+  /** The one that was last found comes last: in a storm of first calls those that are still to come stand in front. */
+  readonly #order: Identity[] = [];
+  /** By source, the identities whose peers were last seen there, the latest first, and the reverse. */
+  readonly #near = new Map<number | string, Identity[]>();
+  readonly #sources = new Map<Identity, number | string>();
 
   /**
    * The peer's binding for `credential`: the one that it has already, or a new one. Null if the remote public key is of small
@@ -55,7 +59,7 @@ export class Identities {
     const binding = { peer, identity, pairing, macs: new SenderMacs(credential.remotePublic), credential };
     if (identity.bindings.size === 0) {
       this.#identities.set(nameOf(identity.local), identity);
-      this.#recent.push(identity);
+      this.#order.push(identity);
     }
     identity.bindings.set(name, binding);
     return binding;
@@ -66,16 +70,42 @@ export class Identities {
     identity.bindings.delete(hex(pairing.remotePublic));
     if (identity.bindings.size > 0) return;
     this.#identities.delete(nameOf(identity.local));
-    this.#recent.splice(this.#recent.indexOf(identity), 1);
+    this.#order.splice(this.#order.indexOf(identity), 1);
+    this.#leave(identity);
   }
 
-  /** The identity that an initiation's mac1 names. */
-  addressed(message: Uint8Array): Identity | undefined {
-    const at = this.#recent.findIndex((candidate) => candidate.macs.hasMac1(message));
+  /** A peer that knows the device by this identity is at this source, so far as is known. */
+  expect(identity: Identity, source: number | string): void {
+    if (this.#near.get(source)?.[0] === identity) return;
+    this.#leave(identity);
+    const others = this.#near.get(source) ?? [];
+    for (const crowded of others.slice(MAC1_NEAR - 1)) this.#leave(crowded);
+    this.#near.set(source, [identity, ...others.slice(0, MAC1_NEAR - 1)]);
+    this.#sources.set(identity, source);
+  }
+
+  /** The identity that the initiation's mac1 names, if it is one of those that are expected from there. */
+  expected(message: Uint8Array, source: number | string): Identity | undefined {
+    return this.#near.get(source)?.find(({ macs }) => macs.hasMac1(message));
+  }
+
+  /** The identity that the initiation's mac1 names; `spend` is told how many were tried. */
+  search(message: Uint8Array, spend: (tries: number) => void): Identity | undefined {
+    const at = this.#order.findIndex(({ macs }) => macs.hasMac1(message));
+    spend(at < 0 ? this.#order.length : at + 1);
     if (at < 0) return undefined;
-    const [identity] = this.#recent.splice(at, 1);
-    this.#recent.unshift(identity);
+    const [identity] = this.#order.splice(at, 1);
+    this.#order.push(identity);
     return identity;
+  }
+
+  #leave(identity: Identity): void {
+    const source = this.#sources.get(identity);
+    if (source === undefined) return;
+    this.#sources.delete(identity);
+    const left = this.#near.get(source)?.filter((other) => other !== identity) ?? [];
+    if (left.length > 0) this.#near.set(source, left);
+    else this.#near.delete(source);
   }
 
   #identity({ cipher, localPrivate }: Credential): Identity {

@@ -16,6 +16,7 @@ import type { DeviceOutputs, Environment } from './device.ts';
 import type { Binding, Credential, Identities } from './identities.ts';
 import type { IndexTable } from './index-table.ts';
 import { Keypairs, type BoundKeypair } from './keypairs.ts';
+import { sourceOf } from './rate-limiter.ts';
 import { KeepaliveTimer, ReplyTimer } from './timers.ts';
 
 /**
@@ -150,6 +151,11 @@ export class Peer {
     for (const binding of former) if (!bindings.has(binding)) identities.release(binding);
   }
 
+  /** The peer is there, so far as its owner knows: its initiations are looked for from there first. */
+  expectAt(endpoint: Endpoint): void {
+    for (const { identity } of this.#bindings) this.#context.identities.expect(identity, sourceOf(endpoint));
+  }
+
   get persistentKeepalive(): number {
     return this.#persistentKeepalive;
   }
@@ -215,7 +221,8 @@ export class Peer {
     this.#initiationReceivedAt = now;
     this.#handshakeReceivedAt = now;
 
-    const { outputs, environment, indices } = this.#context;
+    const { outputs, environment, indices, identities } = this.#context;
+    identities.expect(binding.identity, sourceOf(from));
     const localIndex = indices.claim(binding);
     const ephemeral = environment.random(32);
     const { message, keys } = createResponse(
@@ -247,7 +254,8 @@ export class Peer {
     this.#outstanding = null;
     pending.state.wipe();
 
-    const { outputs } = this.#context;
+    const { outputs, identities } = this.#context;
+    identities.expect(binding.identity, sourceOf(from));
     this.#handshakeReceivedAt = now;
     outputs.endpointChanged(this, from);
     const keypair = this.#keypair(binding, keys, localIndex, remoteIndex, true, now);

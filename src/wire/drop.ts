@@ -27,6 +27,7 @@ export const DROP_REASONS = [
   'replayed',
   'handshake-queue-full',
   'bad-mac1',
+  'mac1-limited',
   'bad-handshake',
   'unknown-peer',
   'rate-limited',

@@ -1,6 +1,6 @@
 import test from 'ava';
 import type { CipherName } from '../../src/noise/cipher.ts';
-import { ReceiverMacs, SenderMacs } from '../../src/noise/cookie.ts';
+import { hasMac2, ReceiverMacs, SenderMacs } from '../../src/noise/cookie.ts';
 import {
   createInitiation,
   createResponse,
@@ -67,7 +67,7 @@ for (const vector of vectors.vectors) {
     const receiver = new ReceiverMacs(responder.publicKey);
     const sender = new SenderMacs(responder.publicKey);
     sender.stamp(message, 0);
-    t.false(receiver.hasMac2(message, bytes(vector.cookie)));
+    t.false(hasMac2(message, bytes(vector.cookie)));
     const reply = receiver.cookieReply(
       message,
       vector.initiatorIndex,
@@ -78,7 +78,7 @@ for (const vector of vectors.vectors) {
     t.true(sender.consumeReply(reply, 0));
     sender.stamp(message, 119_999);
     t.is(hex(message), vector.initiationWithCookie);
-    t.true(receiver.hasMac2(message, bytes(vector.cookie)));
+    t.true(hasMac2(message, bytes(vector.cookie)));
   });
 
   test(`${vector.cipher}: a forged initiation is not opened, whichever byte was changed`, (t) => {
