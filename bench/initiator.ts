@@ -7,6 +7,7 @@ import { readFileSync } from 'node:fs';
 import { SenderMacs } from '../src/noise/cookie.ts';
 import { createInitiation, localStatic, openResponse, pair, type PendingInitiation } from '../src/noise/handshake.ts';
 import { tai64n } from '../src/noise/tai64n.ts';
+import { keyPair } from '../src/noise/x25519.ts';
 import { MESSAGE, MESSAGE_SIZE, RESPONSE } from '../src/wire/messages.ts';
 
 export interface InitiatorOrder {
@@ -44,7 +45,7 @@ const pending: PendingInitiation[] = [];
 for (let index = 0; index < order.handshakes; index++) {
   const pairing = pairings[index % pairings.length];
   const timestamp = tai64n(begun + STEP * Math.floor(index / pairings.length), null);
-  const initiation = createInitiation(pairing, index, Uint8Array.from(randomBytes(32)), timestamp);
+  const initiation = createInitiation(pairing, index, keyPair(randomBytes(32)), timestamp);
   macs.stamp(initiation.message, begun);
   messages.push(initiation.message);
   pending.push(initiation.pending);

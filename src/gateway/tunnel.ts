@@ -2,12 +2,13 @@
  * A running tunnel: the TUN, the underlay socket, the two data-plane threads, and the sessions of all peers. What the
  * peers are, and what they may send, is said by its owner: a gateway (gateway.ts) or a plain device (device.ts).
  */
-import { randomBytes } from 'node:crypto';
+import { generateKeyPairSync, randomBytes } from 'node:crypto';
 import { bootTime, closeFd, endpoints, keys, openUdp, sendDatagram, setMark, tunState } from '../nic/native.ts';
 import type { Tun, UdpSocket } from '../nic/native.ts';
 import { COUNTER, MAX_PEERS, countDrop, rowOf, sharedActivity } from '../dataplane/counters.ts';
 import { SHARED } from '../dataplane/messages.ts';
 import type { InboundOrder, OutboundOrder, Report } from '../dataplane/messages.ts';
+import { publicBytes, type KeyPair } from '../noise/x25519.ts';
 import type { AclProgram } from '../policy/acl.ts';
 import type { FlowTableData } from '../policy/flow-table.ts';
 import type { PolicyCounters } from '../policy/policy.ts';
@@ -115,6 +116,7 @@ export class Tunnel {
     this.#inbound = new DataThread('inbound', tun, capture, report, failed);
     const environment = {
       random: (length: number) => new Uint8Array(randomBytes(length)),
+      ephemeral: newKeyPair,
       wallClock: () => Date.now(),
     };
     this.#device = new Device(this.#outputs(), environment, timing);
@@ -395,6 +397,11 @@ export class Tunnel {
       discardStaged: (peer) => this.#outbound.order({ type: 'discardStaged', slot: peer.slot }),
     };
   }
+}
+
+function newKeyPair(): KeyPair {
+  const { privateKey, publicKey } = generateKeyPairSync('x25519');
+  return { privateKey, publicKey: publicBytes(publicKey) };
 }
 
 function dropsOf(...counts: Float64Array[]): Record<string, number> {

@@ -11,16 +11,14 @@
 import { INITIATION, MESSAGE, MESSAGE_SIZE, RESPONSE } from '../wire/messages.ts';
 import type { CipherName } from './cipher.ts';
 import { SymmetricState } from './symmetric.ts';
-import { privateKey, publicBytes, publicKey, sharedSecret, type KeyObject } from './x25519.ts';
+import { keyPair, publicKey, sharedSecret, type KeyObject, type KeyPair } from './x25519.ts';
 
 const IDENTIFIER = new TextEncoder().encode('WireGuard v1 zx2c4 Jason@zx2c4.com');
 const EMPTY = new Uint8Array(0);
 
 /** Our static key under one cipher: the identity that an initiation is addressed to. */
-export interface LocalStatic {
+export interface LocalStatic extends KeyPair {
   readonly cipher: CipherName;
-  readonly privateKey: KeyObject;
-  readonly publicKey: Uint8Array;
 }
 
 /** Two static keys that may shake hands, with what they have in common computed ahead. */
@@ -43,7 +41,7 @@ export interface ReceivedInitiation {
   /** The initiator's index. */
   readonly sender: number;
   readonly remotePublic: Uint8Array;
-  readonly remoteEphemeral: Uint8Array;
+  readonly remoteEphemeralKey: KeyObject;
   readonly sealedTimestamp: Uint8Array;
   readonly state: SymmetricState;
 }
@@ -56,8 +54,7 @@ export interface TransportKeys {
 
 /** A static key from its 32 private bytes. */
 export function localStatic(cipher: CipherName, bytes: Uint8Array): LocalStatic {
-  const key = privateKey(bytes);
-  return { cipher, privateKey: key, publicKey: publicBytes(key) };
+  return { cipher, ...keyPair(bytes) };
 }
 
 /** Null if `remotePublic` is of small order: no handshake with it can succeed. */
@@ -68,35 +65,34 @@ export function pair(local: LocalStatic, remotePublic: Uint8Array): Pairing | nu
 }
 
 /**
- * First message, §5.4.2. `sender`: our index; `ephemeral`: 32 random bytes; `timestamp`: TAI64N. mac1 and mac2 are left zero.
+ * First message, §5.4.2. `sender`: our index; `ephemeral`: a new key pair; `timestamp`: TAI64N. mac1 and mac2 are left zero.
  */
 export function createInitiation(
   pairing: Pairing,
   sender: number,
-  ephemeral: Uint8Array,
+  ephemeral: KeyPair,
   timestamp: Uint8Array,
 ): { message: Uint8Array; pending: PendingInitiation } {
   const { local, remoteKey, remotePublic, staticStatic } = pairing;
   const { message, view } = blank(MESSAGE.initiation, MESSAGE_SIZE.initiation);
   view.setUint32(INITIATION.sender, sender, true);
-  const ephemeralKey = privateKey(ephemeral);
-  const ephemeralPublic = publicBytes(ephemeralKey);
 
   const state = begin(local.cipher, remotePublic);
-  mixEphemeral(state, ephemeralPublic);
-  message.set(ephemeralPublic, INITIATION.ephemeral);
+  mixEphemeral(state, ephemeral.publicKey);
+  message.set(ephemeral.publicKey, INITIATION.ephemeral);
   // Not of small order, or `pair` would have refused it: the secret cannot be zero.
-  mixSecret(state, sharedSecret(ephemeralKey, remoteKey)!);
+  mixSecret(state, sharedSecret(ephemeral.privateKey, remoteKey)!);
   message.set(state.encryptAndHash(local.publicKey), INITIATION.static);
   state.mixKey(staticStatic);
   message.set(state.encryptAndHash(timestamp), INITIATION.timestamp);
-  return { message, pending: { pairing, state, ephemeral: ephemeralKey } };
+  return { message, pending: { pairing, state, ephemeral: ephemeral.privateKey } };
 }
 
 /** The first part of §5.4.2 as the responder: who says to have sent it. Null if it was not made for `local`. */
 export function openInitiation(local: LocalStatic, message: Uint8Array): ReceivedInitiation | null {
   const remoteEphemeral = message.slice(INITIATION.ephemeral, INITIATION.static);
-  const secret = sharedSecret(local.privateKey, publicKey(remoteEphemeral));
+  const remoteEphemeralKey = publicKey(remoteEphemeral);
+  const secret = sharedSecret(local.privateKey, remoteEphemeralKey);
   if (secret === null) return null;
   const state = begin(local.cipher, local.publicKey);
   mixEphemeral(state, remoteEphemeral);
@@ -105,7 +101,7 @@ export function openInitiation(local: LocalStatic, message: Uint8Array): Receive
   if (remotePublic === null) return null;
   const sealedTimestamp = message.slice(INITIATION.timestamp, INITIATION.mac1);
   const sender = readUint32(message, INITIATION.sender);
-  return { sender, remotePublic, remoteEphemeral, sealedTimestamp, state };
+  return { sender, remotePublic, remoteEphemeralKey, sealedTimestamp, state };
 }
 
 /** The second part: the timestamp, once the sender is found among our peers. Null if the sender does not hold its key. */
@@ -115,27 +111,25 @@ export function openTimestamp(received: ReceivedInitiation, pairing: Pairing): U
 }
 
 /**
- * Second message, §5.4.3, after `openTimestamp`. `sender`: our index; `ephemeral`: 32 random bytes. mac1 and mac2 are left zero.
+ * Second message, §5.4.3, after `openTimestamp`. `sender`: our index; `ephemeral`: a new key pair. mac1 and mac2 are left zero.
  */
 export function createResponse(
   received: ReceivedInitiation,
   pairing: Pairing,
   presharedKey: Uint8Array,
   sender: number,
-  ephemeral: Uint8Array,
+  ephemeral: KeyPair,
 ): { message: Uint8Array; keys: TransportKeys } {
-  const { state, remoteEphemeral } = received;
+  const { state, remoteEphemeralKey } = received;
   const { message, view } = blank(MESSAGE.response, MESSAGE_SIZE.response);
   view.setUint32(RESPONSE.sender, sender, true);
   view.setUint32(RESPONSE.receiver, received.sender, true);
-  const ephemeralKey = privateKey(ephemeral);
-  const ephemeralPublic = publicBytes(ephemeralKey);
 
-  mixEphemeral(state, ephemeralPublic);
-  message.set(ephemeralPublic, RESPONSE.ephemeral);
+  mixEphemeral(state, ephemeral.publicKey);
+  message.set(ephemeral.publicKey, RESPONSE.ephemeral);
   // Neither is of small order: `openInitiation` and `pair` refuse those.
-  mixSecret(state, sharedSecret(ephemeralKey, publicKey(remoteEphemeral))!);
-  mixSecret(state, sharedSecret(ephemeralKey, pairing.remoteKey)!);
+  mixSecret(state, sharedSecret(ephemeral.privateKey, remoteEphemeralKey)!);
+  mixSecret(state, sharedSecret(ephemeral.privateKey, pairing.remoteKey)!);
   state.mixKeyAndHash(presharedKey);
   message.set(state.encryptAndHash(EMPTY), RESPONSE.empty);
   const [receiveKey, sendKey] = state.split();

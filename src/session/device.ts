@@ -1,5 +1,6 @@
 import { COOKIE_NONCE_SIZE, CookieSecret, hasMac2 } from '../noise/cookie.ts';
 import { openInitiation } from '../noise/handshake.ts';
+import type { KeyPair } from '../noise/x25519.ts';
 import { DROP } from '../wire/drop.ts';
 import { remoteBytes, type Endpoint } from '../wire/endpoint.ts';
 import { COOKIE_REPLY, INITIATION, MESSAGE, MESSAGE_SIZE, RESPONSE } from '../wire/messages.ts';
@@ -44,6 +45,8 @@ export interface DeviceOutputs {
 export interface Environment {
   /** So many bytes from a cryptographic source, the caller's to overwrite. */
   random(length: number): Uint8Array;
+  /** A new X25519 key pair, for one handshake. */
+  ephemeral(): KeyPair;
   /** ms since 1970. */
   wallClock(): number;
 }

@@ -224,15 +224,13 @@ export class Peer {
     const { outputs, environment, indices, identities } = this.#context;
     identities.expect(binding.identity, sourceOf(from));
     const localIndex = indices.claim(binding);
-    const ephemeral = environment.random(32);
     const { message, keys } = createResponse(
       received,
       binding.pairing,
       binding.credential.presharedKey,
       localIndex,
-      ephemeral,
+      environment.ephemeral(),
     );
-    ephemeral.fill(0);
     binding.macs.stamp(message, now);
     outputs.endpointChanged(this, from);
     const keypair = this.#keypair(binding, keys, localIndex, received.sender, false, now);
@@ -309,9 +307,8 @@ export class Peer {
     this.#dropOutstanding();
     const localIndex = indices.claim(binding);
     this.#lastTimestamp = tai64n(environment.wallClock(), this.#lastTimestamp);
-    const ephemeral = environment.random(32);
+    const ephemeral = environment.ephemeral();
     const { message, pending } = createInitiation(binding.pairing, localIndex, ephemeral, this.#lastTimestamp);
-    ephemeral.fill(0);
     binding.macs.stamp(message, now);
     this.#outstanding = { localIndex, binding, pending };
     this.#handshakeSentAt = now;

@@ -6,6 +6,7 @@ import type { InboundQueue, OutboundQueue } from '../../src/nic/index.ts';
 import { BUFFER } from '../../src/nic/layout.ts';
 import { memoryEndpoints, memoryInbound, memoryOutbound } from '../../src/nic/memory.ts';
 import { keys } from '../../src/nic/native.ts';
+import { keyPair } from '../../src/noise/x25519.ts';
 import { compileAcls, ruleCount, type AclSpec } from '../../src/policy/acl.ts';
 import { createFlowTable, FlowTable } from '../../src/policy/flow-table.ts';
 import { parsePrefix } from '../../src/routing/prefix.ts';
@@ -62,7 +63,8 @@ export class Node implements Host {
     this.#underlay = underlay;
     underlay.hosts.push(this);
     this.endpoint = endpointFrom(address, 51820);
-    const environment = { random: seeded(seed), wallClock: () => NOON + underlay.now };
+    const random = seeded(seed);
+    const environment = { random, ephemeral: () => keyPair(random(32)), wallClock: () => NOON + underlay.now };
     this.#device = new Device(this.#outputs(), environment);
     this.#outboundQueue = memoryOutbound({
       read: (slab, offset, rows, row) => {

@@ -10,6 +10,7 @@ import {
   openTimestamp,
   pair,
 } from '../../src/noise/handshake.ts';
+import { keyPair } from '../../src/noise/x25519.ts';
 import vectors from '../vectors/handshake.json' with { type: 'json' };
 import { bytes, hex } from './bytes.ts';
 
@@ -25,7 +26,7 @@ function initiate(vector: Vector) {
   const { message, pending } = createInitiation(
     there,
     vector.initiatorIndex,
-    bytes(vector.initiatorEphemeral),
+    keyPair(bytes(vector.initiatorEphemeral)),
     bytes(vector.timestamp),
   );
   return { initiator, responder, there, back, message, pending };
@@ -35,7 +36,7 @@ function respond(vector: Vector, initiation: Uint8Array, presharedKey = bytes(ve
   const { responder, back } = initiate(vector);
   const received = openInitiation(responder, initiation)!;
   openTimestamp(received, back);
-  return createResponse(received, back, presharedKey, vector.responderIndex, bytes(vector.responderEphemeral));
+  return createResponse(received, back, presharedKey, vector.responderIndex, keyPair(bytes(vector.responderEphemeral)));
 }
 
 for (const vector of vectors.vectors) {

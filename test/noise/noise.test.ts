@@ -1,7 +1,7 @@
 import test from 'ava';
 import { open, seal, type CipherName } from '../../src/noise/cipher.ts';
 import { SymmetricState } from '../../src/noise/symmetric.ts';
-import { privateKey, publicBytes, publicKey, sharedSecret } from '../../src/noise/x25519.ts';
+import { keyPair, publicKey, sharedSecret } from '../../src/noise/x25519.ts';
 import vectors from '../vectors/noise-ikpsk2.json' with { type: 'json' };
 import { bytes, hex } from './bytes.ts';
 
@@ -21,8 +21,7 @@ for (const vector of vectors.vectors) {
   test(`${vector.protocol_name}: a published transcript, both sides`, (t) => {
     const cipher = CIPHER[vector.protocol_name];
     const key = (name: 'init_static' | 'init_ephemeral' | 'resp_static' | 'resp_ephemeral') => {
-      const secret = privateKey(bytes(vector[name]));
-      const open = publicBytes(secret);
+      const { privateKey: secret, publicKey: open } = keyPair(bytes(vector[name]));
       return { secret, open, point: publicKey(open) };
     };
     const [is, ie, rs, re] = [key('init_static'), key('init_ephemeral'), key('resp_static'), key('resp_ephemeral')];

@@ -1,5 +1,5 @@
 import test from 'ava';
-import { privateKey, publicBytes } from '../../src/noise/x25519.ts';
+import { keyPair } from '../../src/noise/x25519.ts';
 import { MAC1_BURST, MAC1_PER_SECOND } from '../../src/session/constants.ts';
 import type { Credential } from '../../src/session/identities.ts';
 import { endpointFrom } from '../../src/wire/endpoint.ts';
@@ -11,7 +11,7 @@ const IDENTITIES = 1000;
 /** Gives the host as many more identities, each of one peer, none of which ever speaks. */
 function crowd(host: Host, count: number): void {
   const random = seeded(SEED);
-  const remotePublic = publicBytes(privateKey(random(32)));
+  const remotePublic = keyPair(random(32)).publicKey;
   for (let number = 0; number < count; number++) {
     const credential: Credential = {
       cipher: 'chacha20-poly1305',
@@ -130,7 +130,7 @@ function keys(number = 0): { client: Credential; server: Credential } {
   const credential = (localPrivate: Uint8Array, remotePrivate: Uint8Array): Credential => ({
     cipher: 'chacha20-poly1305',
     localPrivate,
-    remotePublic: publicBytes(privateKey(remotePrivate)),
+    remotePublic: keyPair(remotePrivate).publicKey,
     presharedKey: new Uint8Array(32).fill(number),
   });
   return { client: credential(ours, theirs), server: credential(theirs, ours) };

@@ -1,6 +1,7 @@
 import type { CipherName } from '../../src/noise/cipher.ts';
 import { open, seal } from '../../src/noise/cipher.ts';
 import { derivePeering, publicKey } from '../../src/noise/psk.ts';
+import { keyPair } from '../../src/noise/x25519.ts';
 import { DEFAULT_TIMING, type Timing } from '../../src/session/constants.ts';
 import { Device, type DeviceOutputs } from '../../src/session/device.ts';
 import type { Credential } from '../../src/session/identities.ts';
@@ -163,7 +164,8 @@ export class Host implements DeviceOutputs {
     this.world = world;
     this.endpoint = endpointFrom(address, 51820);
     const wallClock = () => NOON + world.now + this.clockOffset;
-    this.device = new Device(this, { random: seeded(seed), wallClock }, timing);
+    const random = seeded(seed);
+    this.device = new Device(this, { random, ephemeral: () => keyPair(random(32)), wallClock }, timing);
   }
 
   /** A started peer. */
