@@ -1,7 +1,7 @@
 /** What micro.ts measures. Each is prepared when its turn comes, so that the memory of one is not in another's way. */
 import { createCounters } from '../src/dataplane/counters.ts';
 import { Inbound } from '../src/dataplane/inbound.ts';
-import { LOCAL, SHARED } from '../src/dataplane/messages.ts';
+import { SHARED } from '../src/dataplane/messages.ts';
 import { Outbound } from '../src/dataplane/outbound.ts';
 import { BUFFER, GROUP, ROW, STATUS } from '../src/nic/layout.ts';
 import { memoryEndpoints, memoryInbound, memoryOutbound } from '../src/nic/memory.ts';
@@ -12,6 +12,8 @@ import { createFlowTable } from '../src/policy/flow-table.ts';
 import { OUT, Policy } from '../src/policy/policy.ts';
 import { parsePrefix } from '../src/routing/prefix.ts';
 import { buildPrefixTable, PrefixTable, type PrefixEntry } from '../src/routing/prefix-table.ts';
+import { singleTable } from '../src/routing/routing.ts';
+import { LOCAL } from '../src/routing/target.ts';
 import { ReplayWindow } from '../src/session/replay.ts';
 import { MESSAGE, TRANSPORT, TRANSPORT_OVERHEAD } from '../src/wire/messages.ts';
 import { Packet } from '../src/wire/packet.ts';
@@ -225,17 +227,16 @@ const TABLE = buildPrefixTable([
 ]);
 
 /** The routes, rules and flows that both directions are given. */
-function govern(direction: {
-  apply(order: { type: 'routes'; routes: typeof TABLE } | PolicyOrder | PeerOrder): void;
-}): void {
+function govern(direction: { apply(order: RoutingOrder | PolicyOrder | PeerOrder): void }): void {
   const program = compileAcls([{ rules: rules(50), otherwise: 'deny' }]);
   const counts = (): Float64Array => new Float64Array(ruleCount(program));
   const counters = { hits: counts(), denied: counts() };
-  direction.apply({ type: 'routes', routes: TABLE });
+  direction.apply({ type: 'routing', routing: singleTable(TABLE, 1) });
   direction.apply({ type: 'policy', program, flows: createFlowTable(1 << 12, 1), counters });
   direction.apply({ type: 'peer', slot: 0, acl: 0 });
 }
 
+type RoutingOrder = Extract<Parameters<Outbound['apply']>[0], { type: 'routing' }>;
 type PolicyOrder = Extract<Parameters<Outbound['apply']>[0], { type: 'policy' }>;
 type PeerOrder = Extract<Parameters<Outbound['apply']>[0], { type: 'peer' }>;
 

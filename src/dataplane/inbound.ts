@@ -7,7 +7,7 @@
  *   4. replay     the counter must be new; then the sender is who it says, and may have moved (roaming)
  *   5. unpad      a keepalive ends here
  *   6. coalesce   runs of one flow of one peer become one super-packet
- *   7. source     the source's longest match must be the peer; in a gateway the destination must be local
+ *   7. source     the source must be the peer's; in a gateway the destination, in the peer's table, must be local
  *   8. judge      flow table and ACL, in a gateway; a SYN's segment size is lowered to what the tunnel carries
  *   9. write      to the TUN
  *
@@ -21,11 +21,12 @@ import { Packet } from '../wire/packet.ts';
 import type { EndpointStore, InboundQueue } from '../nic/index.ts';
 import { BUFFER, GROUP, ROW, STATUS } from '../nic/layout.ts';
 import { IN, Policy } from '../policy/policy.ts';
-import { PrefixTable, buildPrefixTable } from '../routing/prefix-table.ts';
+import { Routing } from '../routing/routing.ts';
+import { LOCAL } from '../routing/target.ts';
 import { ReplayWindow } from '../session/replay.ts';
 import { COUNTER, countDrop, rowOf } from './counters.ts';
 import type { Counters } from './counters.ts';
-import { LOCAL, MAX_QUEUED_HANDSHAKES, SHARED } from './messages.ts';
+import { MAX_QUEUED_HANDSHAKES, SHARED } from './messages.ts';
 import type { InboundOrder, Report } from './messages.ts';
 import { callsForLull } from './moderation.ts';
 
@@ -65,7 +66,7 @@ export class Inbound {
   /** The buffer of the batch whose sender was last compared with its peer's endpoint, and that peer. */
   #placedBuffer = -1;
   #placedPeer: InboundPeer | undefined;
-  #routes = new PrefixTable(buildPrefixTable([]));
+  #routing = new Routing();
   #policy: Policy | undefined;
   #mtu = 1420;
 
@@ -122,8 +123,8 @@ export class Inbound {
       case 'mtu':
         this.#mtu = order.mtu;
         break;
-      case 'routes':
-        this.#routes = new PrefixTable(order.routes);
+      case 'routing':
+        this.#routing = new Routing(order.routing);
         break;
       case 'policy':
         this.#policy = new Policy(order.program, order.flows, order.counters);
@@ -275,10 +276,10 @@ export class Inbound {
     const offset = rows[at + ROW.offset];
     let reason = 0;
     if (!packet.parse(slab, offset, rows[at + ROW.length])) reason = DROP['malformed-packet'];
-    else if (this.#routes.lookup(packet.version, packet.src0, packet.src1, packet.src2, packet.src3) !== slot) {
+    else if (this.#routing.owner(packet.version, packet.src0, packet.src1, packet.src2, packet.src3) !== slot) {
       reason = DROP['source-not-allowed'];
     } else if (this.#policy !== undefined) {
-      const destination = this.#routes.lookup(packet.version, packet.dst0, packet.dst1, packet.dst2, packet.dst3);
+      const destination = this.#routing.route(slot, packet.version, packet.dst0, packet.dst1, packet.dst2, packet.dst3);
       if (destination !== LOCAL) reason = DROP['destination-not-local'];
       else {
         const seconds = (clock[0] / 1000) | 0;

@@ -2,19 +2,16 @@
 import type { AclProgram } from '../policy/acl.ts';
 import type { FlowTableData } from '../policy/flow-table.ts';
 import type { PolicyCounters } from '../policy/policy.ts';
-import type { PrefixTableData } from '../routing/prefix-table.ts';
+import type { RoutingProgram } from '../routing/routing.ts';
 import type { Counter } from '../session/constants.ts';
 import type { Endpoint } from '../wire/endpoint.ts';
 import type { KeyHandle } from '../nic/index.ts';
-
-/** In the route table of a gateway: the local VPC and the gateway's own overlay addresses. Peers are their slots. */
-export const LOCAL = 1 << 30;
 
 /** Main thread to both threads. */
 export type SharedOrder =
   | { type: 'socket'; fd: number; gso: boolean }
   | { type: 'mtu'; mtu: number }
-  | { type: 'routes'; routes: PrefixTableData }
+  | { type: 'routing'; routing: RoutingProgram }
   /** From now on every packet is judged; a device without this is plain WireGuard, where allowed IPs decide. */
   | { type: 'policy'; program: AclProgram; flows: FlowTableData; counters: PolicyCounters }
   /** The peer's ACL, -1 for none; said anew when its endpoint was set other than by its data. */

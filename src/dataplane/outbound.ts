@@ -3,7 +3,7 @@
  *
  *   1. read       a batch from the TUN; a super-packet is one row
  *   2. parse      malformed ones are dropped
- *   3. route      the destination's longest match is the peer; in a gateway the source must be local
+ *   3. route      the destination's longest match, in the local VPC's table; in a gateway the source must be local
  *   4. judge      flow table and ACL, in a gateway; a SYN's segment size is lowered to what the tunnel carries
  *   5. key        the peer's current key and the next counters; without a session the packet waits (staged)
  *   6. seal       the batch, cut into segments, padded
@@ -17,12 +17,12 @@ import { Packet } from '../wire/packet.ts';
 import type { OutboundQueue } from '../nic/index.ts';
 import { ROW, RUN, STATUS } from '../nic/layout.ts';
 import { OUT, Policy } from '../policy/policy.ts';
-import { PrefixTable, buildPrefixTable } from '../routing/prefix-table.ts';
+import { Routing } from '../routing/routing.ts';
+import { LOCAL } from '../routing/target.ts';
 import { REJECT_AFTER_MESSAGES, REKEY_AFTER_MESSAGES } from '../session/constants.ts';
 import { Staging } from '../session/staging.ts';
 import { COUNTER, MAX_PEERS, countDrop, rowOf } from './counters.ts';
 import type { Counters } from './counters.ts';
-import { LOCAL } from './messages.ts';
 import { callsForLull } from './moderation.ts';
 import type { OutboundOrder, Report } from './messages.ts';
 
@@ -41,7 +41,7 @@ export class Outbound {
   readonly #counters: Counters;
   readonly #report: (report: Report) => void;
   readonly #packet = new Packet();
-  #routes = new PrefixTable(buildPrefixTable([]));
+  #routing = new Routing();
   #policy: Policy | undefined;
   #mtu = 1420;
 
@@ -87,8 +87,8 @@ export class Outbound {
       case 'mtu':
         this.#mtu = order.mtu;
         break;
-      case 'routes':
-        this.#routes = new PrefixTable(order.routes);
+      case 'routing':
+        this.#routing = new Routing(order.routing);
         break;
       case 'policy':
         this.#policy = new Policy(order.program, order.flows, order.counters);
@@ -123,10 +123,10 @@ export class Outbound {
     if (segments === 0 || !packet.parse(slab, offset, rows[row + ROW.length])) {
       return this.#drop(row, -1, DROP['malformed-packet'], 1);
     }
-    const slot = this.#routes.lookup(packet.version, packet.dst0, packet.dst1, packet.dst2, packet.dst3);
+    const slot = this.#routing.route(-1, packet.version, packet.dst0, packet.dst1, packet.dst2, packet.dst3);
     if (slot < 0 || slot === LOCAL) return this.#drop(row, -1, DROP['no-route'], segments);
     if (this.#policy !== undefined) {
-      const source = this.#routes.lookup(packet.version, packet.src0, packet.src1, packet.src2, packet.src3);
+      const source = this.#routing.owner(packet.version, packet.src0, packet.src1, packet.src2, packet.src3);
       if (source !== LOCAL) return this.#drop(row, slot, DROP['source-not-local'], segments);
       const seconds = (clock[0] / 1000) | 0;
       const reason = this.#policy.judge(packet, slab, offset, slot, this.#acl[slot], OUT, seconds, segments);

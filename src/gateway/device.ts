@@ -2,8 +2,10 @@
 import { constants } from 'node:os';
 import { MAX_PEERS } from '../dataplane/counters.ts';
 import { publicKey } from '../noise/psk.ts';
+import { buildPrefixTable } from '../routing/prefix-table.ts';
 import type { Prefix } from '../routing/prefix.ts';
 import { canonical } from '../routing/prefix.ts';
+import { singleTable } from '../routing/routing.ts';
 import type { Credential } from '../session/identities.ts';
 import type { Peer } from '../session/peer.ts';
 import type { ConfigurableDevice, DeviceChange, DeviceState, PeerChange } from './device-state.ts';
@@ -69,11 +71,10 @@ export class WireGuardDevice implements ConfigurableDevice {
     }
     const routed = change.peers.length > 0 || change.privateKey !== undefined || change.replacePeers === true;
     if (routed) {
-      this.#tunnel.setRoutes(
-        Array.from(this.#peers.values(), ({ allowedIps, peer }) =>
-          Array.from(allowedIps.values(), (prefix) => ({ ...prefix, value: peer.slot })),
-        ).flat(),
-      );
+      const entries = Array.from(this.#peers.values(), ({ allowedIps, peer }) =>
+        Array.from(allowedIps.values(), (prefix) => ({ ...prefix, value: peer.slot })),
+      ).flat();
+      this.#tunnel.setRouting(singleTable(buildPrefixTable(entries), MAX_PEERS));
     }
     for (const entry of added) if (entry.persistentKeepalive > 0) this.#tunnel.connect(entry.peer);
   }

@@ -4,14 +4,12 @@ import { lookup } from 'node:dns/promises';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { isIP } from 'node:net';
 import { networkInterfaces } from 'node:os';
-import { LOCAL } from '../dataplane/messages.ts';
 import { createCapture } from '../nic/capture.ts';
 import { aeadLibrary, openTun } from '../nic/native.ts';
 import { derivePeering, publicKey } from '../noise/psk.ts';
 import { FlowTable, createFlowTable } from '../policy/flow-table.ts';
 import type { FlowTableData } from '../policy/flow-table.ts';
-import type { PrefixEntry } from '../routing/prefix-table.ts';
-import { formatPrefix, prefixContains } from '../routing/prefix.ts';
+import { formatPrefix } from '../routing/prefix.ts';
 import type { Prefix } from '../routing/prefix.ts';
 import { timing } from '../session/constants.ts';
 import type { Credential } from '../session/identities.ts';
@@ -32,6 +30,7 @@ import {
   removeAddress,
   removeRoute,
 } from './network.ts';
+import { compileRouting, kernelRoutes } from './routing.ts';
 import { Rules } from './rules.ts';
 import type { GatewayStatus, PeerStatus } from './status.ts';
 import { Tunnel } from './tunnel.ts';
@@ -236,15 +235,10 @@ export class Gateway {
     if (now !== undefined && (now.host !== old?.host || now.port !== old.port)) await this.#locate(peering);
   }
 
-  /** Says who owns which addresses. */
+  /** Says who owns which addresses, and what goes where. */
   #route(): void {
-    const { subnets, addresses } = this.#config;
-    const entries: PrefixEntry[] = subnets.map((subnet) => ({ ...subnet, value: LOCAL }));
-    for (const address of addresses) entries.push({ ...wholeAddress(address), value: LOCAL });
-    for (const { config, peer } of this.#peerings.values()) {
-      for (const prefix of [...config.subnets, ...config.addresses]) entries.push({ ...prefix, value: peer.slot });
-    }
-    this.tunnel.setRoutes(entries);
+    const slots = new Map(Array.from(this.#peerings.values(), ({ config, peer }) => [config.name, peer.slot]));
+    this.tunnel.setRouting(compileRouting(this.#config, slots));
   }
 
   /** Finds the peer's endpoint, by its configuration or by memory, and calls it. */
@@ -340,19 +334,8 @@ function mtuOf(config: GatewayConfig): Promise<number> {
   return automaticMtu(host !== undefined && isIP(host) !== 0 ? host : undefined);
 }
 
-/** The peers' subnets and addresses, but for those that the interface's own networks hold already. */
-function kernelRoutes({ addresses, peerings }: GatewayConfig): Prefix[] {
-  return peerings
-    .flatMap((peering) => [...peering.subnets, ...peering.addresses])
-    .filter((prefix) => !addresses.some((network) => prefixContains(network, prefix)));
-}
-
 function familiesOf({ subnets, peerings }: GatewayConfig): (4 | 6)[] {
   return [...subnets, ...peerings.flatMap((peering) => peering.subnets)].map(({ family }) => family);
-}
-
-function wholeAddress(address: Prefix): Prefix {
-  return { ...address, bits: address.family === 4 ? 32 : 128 };
 }
 
 function byText(prefixes: readonly Prefix[]): Map<string, Prefix> {

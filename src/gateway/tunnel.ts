@@ -12,8 +12,7 @@ import { publicBytes, type KeyPair } from '../noise/x25519.ts';
 import type { AclProgram } from '../policy/acl.ts';
 import type { FlowTableData } from '../policy/flow-table.ts';
 import type { PolicyCounters } from '../policy/policy.ts';
-import { buildPrefixTable } from '../routing/prefix-table.ts';
-import type { PrefixEntry } from '../routing/prefix-table.ts';
+import type { RoutingProgram } from '../routing/routing.ts';
 import type { Timing } from '../session/constants.ts';
 import { Device } from '../session/device.ts';
 import type { DeviceOutputs } from '../session/device.ts';
@@ -168,9 +167,9 @@ export class Tunnel {
     this.#orderBoth({ type: 'peer', slot: peer.slot, acl });
   }
 
-  /** Who owns which addresses: a peer's slot, or `LOCAL`. Replaces all routes at once. */
-  setRoutes(entries: Iterable<PrefixEntry>): void {
-    this.#orderBoth({ type: 'routes', routes: buildPrefixTable(entries) });
+  /** Who owns which addresses, and what goes where. Replaces all routes at once. */
+  setRouting(routing: RoutingProgram): void {
+    this.#orderBoth({ type: 'routing', routing });
   }
 
   /** From now on every packet is judged. Each thread counts for itself. */

@@ -3,7 +3,7 @@ import { runInNewContext } from 'node:vm';
 import test from 'ava';
 import { createCounters } from '../../src/dataplane/counters.ts';
 import { Inbound } from '../../src/dataplane/inbound.ts';
-import { LOCAL, SHARED } from '../../src/dataplane/messages.ts';
+import { SHARED } from '../../src/dataplane/messages.ts';
 import { Outbound } from '../../src/dataplane/outbound.ts';
 import { BUFFER } from '../../src/nic/layout.ts';
 import { memoryEndpoints, memoryInbound, memoryOutbound } from '../../src/nic/memory.ts';
@@ -11,6 +11,8 @@ import { keys } from '../../src/nic/native.ts';
 import { compileAcls, ruleCount } from '../../src/policy/acl.ts';
 import { createFlowTable } from '../../src/policy/flow-table.ts';
 import { buildPrefixTable } from '../../src/routing/prefix-table.ts';
+import { singleTable } from '../../src/routing/routing.ts';
+import { LOCAL } from '../../src/routing/target.ts';
 import { parsePrefix } from '../../src/routing/prefix.ts';
 import { endpointFrom } from '../../src/wire/endpoint.ts';
 import { ip, udp } from '../wire/packets.ts';
@@ -72,8 +74,8 @@ function oneWay() {
   const shared = new Int32Array(new SharedArrayBuffer(SHARED.words * 4));
   const outbound = new Outbound(outboundQueue, createCounters(), () => undefined);
   const inbound = new Inbound(inboundQueue, createCounters(), memoryEndpoints(), shared, () => undefined);
-  outbound.apply({ type: 'routes', routes: routes(A, B) });
-  inbound.apply({ type: 'routes', routes: routes(B, A) });
+  outbound.apply({ type: 'routing', routing: routes(A, B) });
+  inbound.apply({ type: 'routing', routing: routes(B, A) });
   const rules = [rule({ protocol: 6 }), rule({ protocol: 17, ports: [[53, 53]] })];
   const program = compileAcls([{ rules, otherwise: 'deny' }]);
   for (const direction of [outbound, inbound]) {
@@ -101,10 +103,11 @@ function oneWay() {
 }
 
 function routes(inside: string[], outside: string[]) {
-  return buildPrefixTable([
+  const table = buildPrefixTable([
     ...inside.map((cidr) => ({ ...parsePrefix(cidr), value: LOCAL })),
     ...outside.map((cidr) => ({ ...parsePrefix(cidr), value: 0 })),
   ]);
+  return singleTable(table, 1);
 }
 
 test('a million packets go through each direction and nothing is allocated', (t) => {

@@ -1,6 +1,6 @@
-import { COUNTER, countDrop, createCounters, rowOf, sharedActivity } from '../../src/dataplane/counters.ts';
+import { COUNTER, MAX_PEERS, countDrop, createCounters, rowOf, sharedActivity } from '../../src/dataplane/counters.ts';
 import { Inbound } from '../../src/dataplane/inbound.ts';
-import { LOCAL, SHARED, type InboundOrder, type OutboundOrder, type Report } from '../../src/dataplane/messages.ts';
+import { SHARED, type InboundOrder, type OutboundOrder, type Report } from '../../src/dataplane/messages.ts';
 import { Outbound } from '../../src/dataplane/outbound.ts';
 import type { InboundQueue, OutboundQueue } from '../../src/nic/index.ts';
 import { BUFFER } from '../../src/nic/layout.ts';
@@ -11,6 +11,8 @@ import { compileAcls, ruleCount, type AclSpec } from '../../src/policy/acl.ts';
 import { createFlowTable, FlowTable } from '../../src/policy/flow-table.ts';
 import { parsePrefix } from '../../src/routing/prefix.ts';
 import { buildPrefixTable } from '../../src/routing/prefix-table.ts';
+import { singleTable } from '../../src/routing/routing.ts';
+import { LOCAL } from '../../src/routing/target.ts';
 import { DEFAULT_TIMING, type Counter } from '../../src/session/constants.ts';
 import { Device, type DeviceOutputs } from '../../src/session/device.ts';
 import type { Credential } from '../../src/session/identities.ts';
@@ -118,7 +120,7 @@ export class Node implements Host {
     const entries = Object.entries(owners).map(([cidr, owner]) => {
       return { ...parsePrefix(cidr), value: owner === 'local' ? LOCAL : owner };
     });
-    this.#orderBoth({ type: 'routes', routes: buildPrefixTable(entries) });
+    this.#orderBoth({ type: 'routing', routing: singleTable(buildPrefixTable(entries), MAX_PEERS) });
   }
 
   /** Makes the device a gateway, which judges every packet. */

@@ -1,0 +1,38 @@
+/** The routes of a configuration: what the data plane looks up, and what the host's kernel sends into the tunnel. */
+import { MAX_PEERS } from '../dataplane/counters.ts';
+import { buildPrefixTable } from '../routing/prefix-table.ts';
+import type { PrefixEntry } from '../routing/prefix-table.ts';
+import { prefixContains } from '../routing/prefix.ts';
+import type { Prefix } from '../routing/prefix.ts';
+import { associations } from '../routing/routing.ts';
+import type { RoutingProgram } from '../routing/routing.ts';
+import { LOCAL } from '../routing/target.ts';
+import type { GatewayConfig } from './config.ts';
+
+/**
+ * What the data plane routes by. `slots`: of each peering, by its name. The local VPC is associated with a table of
+ * everything, each peering with one of the local VPC alone, so that no peering reaches another.
+ */
+export function compileRouting(config: GatewayConfig, slots: ReadonlyMap<string, number>): RoutingProgram {
+  const local: PrefixEntry[] = config.subnets.map((subnet) => ({ ...subnet, value: LOCAL }));
+  for (const address of config.addresses) local.push({ ...wholeAddress(address), value: LOCAL });
+  const remote: PrefixEntry[] = [];
+  for (const { name, subnets, addresses } of config.peerings) {
+    for (const prefix of [...subnets, ...addresses]) remote.push({ ...prefix, value: slots.get(name)! });
+  }
+  const everything = buildPrefixTable([...local, ...remote]);
+  const association = associations(MAX_PEERS, 1);
+  association[0] = 0;
+  return { owners: everything, tables: [everything, buildPrefixTable(local)], association };
+}
+
+/** The peers' subnets and addresses, but for those that the interface's own networks hold already. */
+export function kernelRoutes({ addresses, peerings }: GatewayConfig): Prefix[] {
+  return peerings
+    .flatMap((peering) => [...peering.subnets, ...peering.addresses])
+    .filter((prefix) => !addresses.some((network) => prefixContains(network, prefix)));
+}
+
+function wholeAddress(address: Prefix): Prefix {
+  return { ...address, bits: address.family === 4 ? 32 : 128 };
+}
