@@ -1,5 +1,6 @@
 // What runs in memory and in virtual time, in parallel. The tests on real hosts have ava.system.config.js.
 export default {
   files: ['dist/test/**/*.test.js', '!dist/test/system/**'],
-  timeout: '2m',
+  require: ['./dist/test/fixed-seed.js'],
+  timeout: '4m',
 };
