@@ -7,7 +7,7 @@ import { BUFFER, GROUP, ROW, STATUS } from '../src/nic/layout.ts';
 import { memoryEndpoints, memoryInbound, memoryOutbound } from '../src/nic/memory.ts';
 import { discardSealed, inboundMemory, keys, openRows, outboundMemory, sealRows } from '../src/nic/native.ts';
 import type { CipherName } from '../src/noise/cipher.ts';
-import { compileAcls, ruleCount, type AclRule } from '../src/policy/acl.ts';
+import { Acl, compileAcls, ruleCount, type AclRule } from '../src/policy/acl.ts';
 import { createFlowTable } from '../src/policy/flow-table.ts';
 import { OUT, Policy } from '../src/policy/policy.ts';
 import { parsePrefix } from '../src/routing/prefix.ts';
@@ -33,6 +33,7 @@ export const MICROBENCHMARKS: readonly (() => Microbenchmark)[] = [
   ...[10, 1000, 100_000, 1_000_000].map((size) => () => prefixLookup(size)),
   ...[1, 100_000, 1_000_000].map((flows) => () => flowJudgement(flows)),
   () => newFlows(50),
+  ...[10, 1000, 10_000].map((size) => () => ruleLookup(size)),
   replay,
   ...CIPHERS.flatMap((cipher) => [
     () => sealing(cipher, 64, 1),
@@ -85,6 +86,28 @@ const everything: AclRule = {
 function rules(count: number): AclRule[] {
   const other: AclRule = { ...everything, protocol: 17, sources: [{ family: 4, address: [0, 0, 0, 1], bits: 32 }] };
   return [...Array.from({ length: count - 1 }, () => other), everything];
+}
+
+/** Packets that each match another rule alone, as in a list of who may reach what. */
+function ruleLookup(size: number): Microbenchmark {
+  const rules = Array.from({ length: size }, (_, number): AclRule => ({
+    ...{ ...everything, protocol: 17, ports: [[number % 1000, (number % 1000) + 10]] as const },
+    sources: [{ family: 4, address: [0, 0, 0, (10 << 24) + (number << 8)], bits: 24 }],
+  }));
+  const acl = new Acl(compileAcls([{ rules, otherwise: 'deny' }]));
+  const bytes = ip('172.31.1.10', '192.168.1.10', 17, udp(1000, 2000));
+  const packet = new Packet();
+  packet.parse(bytes, 0, bytes.length);
+  let number = 0;
+  const call = (): void => {
+    for (let count = 0; count < 4096; count++) {
+      number = (number + 7919) % size;
+      packet.src3 = (10 << 24) + (number << 8) + 9;
+      packet.dstPort = number % 1000;
+      if (acl.judge(0, OUT, packet) !== number) throw new Error('another rule was found');
+    }
+  };
+  return { name: `rule lookup, ${size.toLocaleString('en-US')} rules`, operations: 4096, call };
 }
 
 function policyOf(flows: number): Policy {

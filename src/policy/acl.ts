@@ -1,9 +1,10 @@
-import { FRAGMENT, PROTOCOL, type Packet } from '../wire/packet.ts';
-import { IN, OUT } from './direction.ts';
+import { DROP } from '../wire/drop.ts';
+import type { Packet } from '../wire/packet.ts';
+import { AclIndex, AclIndexBuilder } from './acl-index.ts';
 
 /**
- * Access control lists: ordered rules, the first that matches decides, and a default where none does. Compiled to
- * integers in shared memory, read by both data-plane threads. A list is walked only for the first packet of a flow.
+ * Lists of rules: the first that matches decides, and a default where none does. Access lists, security groups and
+ * network ACLs are all compiled to these: integers in shared memory, read by both data-plane threads.
  */
 
 /** An address and how many of its leading bits count: int32 words, IPv4 in word 3 with words 0 to 2 zero. */
@@ -15,6 +16,8 @@ export interface AclPrefix {
 
 export interface AclRule {
   readonly name: string;
+  /** What the rule is counted under, and what a flow that it let begin remembers; left out, its place among all rules. */
+  readonly id?: number;
   readonly action: 'allow' | 'deny';
   readonly direction: 'in' | 'out' | 'both';
   /** IP protocol number; -1 for all; 1 is ICMP of the packet's own family, so of IPv6 it is 58. */
@@ -33,175 +36,128 @@ export interface AclSpec {
   readonly rules: readonly AclRule[];
   /** The default: what happens to a packet that no rule matches. */
   readonly otherwise: 'allow' | 'deny';
+  /** `DROP` numbers of what a rule denies, and of what the default does; left out, those of an access list. */
+  readonly deniedByRule?: number;
+  readonly deniedByDefault?: number;
+}
+
+/** The lists that stand at an attachment, by their places; -1 for none. */
+export interface AttachmentLists {
+  /** Stateful: an access list, or the union of security groups. */
+  readonly list: number;
+  /** Stateless. */
+  readonly networkAcl: number;
 }
 
 /** What `compileAcls` makes for `Acl`: typed arrays over `SharedArrayBuffer`s, posted to a worker without a copy. */
 export interface AclProgram {
-  /** `ACL_WORDS` for each ACL: its first rule, the rule behind its last, whether the default allows. */
-  readonly acls: Int32Array;
+  /** `LIST_WORDS` for each list, laid out as `LIST`. */
+  readonly lists: Int32Array;
   /** `RULE_WORDS` for each rule, laid out as `RULE`. */
   readonly rules: Int32Array;
-  /** `PREFIX_WORDS` for each prefix: IP version, address, mask. */
-  readonly prefixes: Int32Array;
-  /** Two words for each range. */
-  readonly ports: Int32Array;
+  readonly index: Int32Array;
+  /** Two words for each attachment, the local VPC's first: its list and its network ACL. */
+  readonly attachments: Int32Array;
+  /** How many rule ids there are. */
+  readonly ids: number;
+  /** Differs between programs that decide differently, and from 0. 20 bits. */
+  readonly generation: number;
 }
 
-const ACL_WORDS = 3;
-const PREFIX_WORDS = 9;
-const RULE_WORDS = 12;
-/** `…Begin` and `…End` are word offsets into `prefixes` or `ports`. */
-const RULE = {
-  allow: 0,
-  directions: 1,
-  protocol: 2,
-  icmpType: 3,
-  icmpCode: 4,
-  sourcesBegin: 5,
-  sourcesEnd: 6,
-  destinationsBegin: 7,
-  destinationsEnd: 8,
-  portsBegin: 9,
-  portsEnd: 10,
-} as const;
-const DIRECTIONS = { in: 1 << IN, out: 1 << OUT, both: (1 << IN) | (1 << OUT) } as const;
+const LIST_WORDS = 5;
+const LIST = { first: 0, allows: 1, head: 2, deniedByRule: 3, deniedByDefault: 4 } as const;
+const RULE_WORDS = 4;
+/** The index looks at the first two. */
+const RULE = { icmpType: 0, icmpCode: 1, allow: 2, id: 3 } as const;
+const NO_LISTS: AttachmentLists = { list: -1, networkAcl: -1 };
+const GENERATION_MASK = (1 << 20) - 1;
 
-/** Rules are numbered through all ACLs: the first rule of the second ACL follows the last rule of the first. */
-export function compileAcls(specs: readonly AclSpec[]): AclProgram {
-  const acls: number[] = [];
+/** How the lists stand at the attachments. */
+export interface Attachments {
+  readonly local: AttachmentLists;
+  /** A peering names one of these by its place. */
+  readonly peerings: readonly AttachmentLists[];
+  /** How many programs there were before this one. */
+  readonly generation: number;
+  /** One more than the highest rule id. */
+  readonly ids: number;
+}
+
+/**
+ * Rules are numbered through all lists: the first rule of the second list follows the last rule of the first. Without
+ * `attachments` the local VPC has no lists, and a peering names the one that is all it has.
+ */
+export function compileAcls(specs: readonly AclSpec[], attachments?: Attachments): AclProgram {
+  const lists: number[] = [];
   const rules: number[] = [];
-  const prefixes: number[] = [];
-  const ports: number[] = [];
-  const addPrefixes = (list: readonly AclPrefix[]): [number, number] => {
-    const begin = prefixes.length;
-    for (const { family, address, bits } of list) prefixes.push(family, ...address, ...prefixMask(family, bits));
-    return [begin, prefixes.length];
-  };
-  const addPorts = (list: AclRule['ports']): [number, number] => {
-    const begin = ports.length;
-    for (const [from, to] of list) ports.push(from, to);
-    return [begin, ports.length];
-  };
+  const index = new AclIndexBuilder();
   for (const spec of specs) {
+    const { otherwise, deniedByRule = DROP['acl-rule'], deniedByDefault = DROP['acl-default'] } = spec;
     const first = rules.length / RULE_WORDS;
-    acls.push(first, first + spec.rules.length, spec.otherwise === 'allow' ? 1 : 0);
-    for (const rule of spec.rules) {
-      rules.push(rule.action === 'allow' ? 1 : 0, DIRECTIONS[rule.direction]);
-      rules.push(rule.protocol, rule.icmpType, rule.icmpCode);
-      rules.push(...addPrefixes(rule.sources), ...addPrefixes(rule.destinations), ...addPorts(rule.ports), 0);
+    lists.push(first, otherwise === 'allow' ? 1 : 0, index.add(spec.rules), deniedByRule, deniedByDefault);
+    for (const [place, { icmpType, icmpCode, action, id = first + place }] of spec.rules.entries()) {
+      rules.push(icmpType, icmpCode, action === 'allow' ? 1 : 0, id);
     }
   }
-  return { acls: shared(acls), rules: shared(rules), prefixes: shared(prefixes), ports: shared(ports) };
+  const { local, peerings, ids, generation } = attachments ?? {
+    local: NO_LISTS,
+    peerings: specs.map((_, list) => ({ list, networkAcl: -1 })),
+    ids: rules.length / RULE_WORDS,
+    generation: 0,
+  };
+  return {
+    lists: shared(lists),
+    rules: shared(rules),
+    index: index.finish(),
+    attachments: shared([local, ...peerings].flatMap(({ list, networkAcl }) => [list, networkAcl])),
+    ids,
+    generation: 1 + (generation % GENERATION_MASK),
+  };
 }
 
-/** How many rules a program holds, in all its ACLs. */
+/** How many rule ids a program has: those that count need as many places. */
 export function ruleCount(program: AclProgram): number {
-  return program.rules.length / RULE_WORDS;
+  return program.ids;
 }
 
 export class Acl {
-  readonly #acls: Int32Array;
+  readonly #lists: Int32Array;
   readonly #rules: Int32Array;
-  readonly #prefixes: Int32Array;
-  readonly #ports: Int32Array;
+  readonly #index: AclIndex;
 
   constructor(program: AclProgram) {
-    this.#acls = program.acls;
+    this.#lists = program.lists;
     this.#rules = program.rules;
-    this.#prefixes = program.prefixes;
-    this.#ports = program.ports;
+    this.#index = new AclIndex(program.index, program.rules, RULE_WORDS);
   }
 
-  /** The number of the first rule of ACL `acl` that matches, or -1: its default decides. Hot path. */
-  judge(acl: number, direction: number, packet: Packet): number {
-    const rules = this.#rules;
-    const end = this.#acls[acl * ACL_WORDS + 1];
-    for (let rule = this.#acls[acl * ACL_WORDS]; rule < end; rule++) {
-      const at = rule * RULE_WORDS;
-      if (
-        ((rules[at + RULE.directions] >>> direction) & 1) !== 0 &&
-        protocolMatches(rules[at + RULE.protocol], packet) &&
-        (rules[at + RULE.icmpType] === -1 || rules[at + RULE.icmpType] === packet.icmpType) &&
-        (rules[at + RULE.icmpCode] === -1 || rules[at + RULE.icmpCode] === packet.icmpCode) &&
-        this.#portsMatch(rules[at + RULE.portsBegin], rules[at + RULE.portsEnd], packet) &&
-        this.#sourceMatches(rules[at + RULE.sourcesBegin], rules[at + RULE.sourcesEnd], packet) &&
-        this.#destinationMatches(rules[at + RULE.destinationsBegin], rules[at + RULE.destinationsEnd], packet)
-      ) {
-        return rule;
-      }
-    }
-    return -1;
+  /** Rules that the last `judge` compared one by one. */
+  get compared(): number {
+    return this.#index.compared;
   }
 
-  /** Whether what `judge` returned for `acl` means that the packet may pass. */
-  allows(acl: number, rule: number): boolean {
-    return (rule < 0 ? this.#acls[acl * ACL_WORDS + 2] : this.#rules[rule * RULE_WORDS + RULE.allow]) === 1;
+  /** The number of the first rule of list `list` that matches, or -1: its default decides. Hot path. */
+  judge(list: number, direction: number, packet: Packet): number {
+    const at = list * LIST_WORDS;
+    return this.#index.find(this.#lists[at + LIST.head], this.#lists[at + LIST.first], direction, packet);
   }
 
-  #portsMatch(begin: number, end: number, packet: Packet): boolean {
-    if (begin === end) return true;
-    if (packet.fragment === FRAGMENT.later || !hasPorts(packet.protocol)) return false;
-    for (let at = begin; at < end; at += 2) {
-      if (packet.dstPort >= this.#ports[at] && packet.dstPort <= this.#ports[at + 1]) return true;
-    }
-    return false;
-  }
-
-  #sourceMatches(begin: number, end: number, packet: Packet): boolean {
-    if (begin === end) return true;
-    const { version, src0, src1, src2, src3 } = packet;
-    for (let at = begin; at < end; at += PREFIX_WORDS) {
-      if (this.#prefixHolds(at, version, src0, src1, src2, src3)) return true;
-    }
-    return false;
-  }
-
-  #destinationMatches(begin: number, end: number, packet: Packet): boolean {
-    if (begin === end) return true;
-    const { version, dst0, dst1, dst2, dst3 } = packet;
-    for (let at = begin; at < end; at += PREFIX_WORDS) {
-      if (this.#prefixHolds(at, version, dst0, dst1, dst2, dst3)) return true;
-    }
-    return false;
-  }
-
-  #prefixHolds(at: number, version: number, w0: number, w1: number, w2: number, w3: number): boolean {
-    const words = this.#prefixes;
+  /** Whether what `judge` returned for `list` means that the packet may pass. */
+  allows(list: number, rule: number): boolean {
     return (
-      words[at] === version &&
-      ((words[at + 4] ^ w3) & words[at + 8]) === 0 &&
-      ((words[at + 1] ^ w0) & words[at + 5]) === 0 &&
-      ((words[at + 2] ^ w1) & words[at + 6]) === 0 &&
-      ((words[at + 3] ^ w2) & words[at + 7]) === 0
+      (rule < 0 ? this.#lists[list * LIST_WORDS + LIST.allows] : this.#rules[rule * RULE_WORDS + RULE.allow]) === 1
     );
   }
-}
 
-function protocolMatches(protocol: number, packet: Packet): boolean {
-  return (
-    protocol === -1 ||
-    protocol === packet.protocol ||
-    (protocol === PROTOCOL.icmp && packet.version === 6 && packet.protocol === PROTOCOL.icmpv6)
-  );
-}
+  /** The `DROP` number of a denial by what `judge` returned for `list`. */
+  denial(list: number, rule: number): number {
+    return this.#lists[list * LIST_WORDS + (rule < 0 ? LIST.deniedByDefault : LIST.deniedByRule)];
+  }
 
-function hasPorts(protocol: number): boolean {
-  return (
-    protocol === PROTOCOL.tcp ||
-    protocol === PROTOCOL.udp ||
-    protocol === PROTOCOL.udplite ||
-    protocol === PROTOCOL.sctp ||
-    protocol === PROTOCOL.dccp
-  );
-}
-
-/** Four words with the bits set that count. */
-function prefixMask(family: 4 | 6, bits: number): number[] {
-  const first = family === 4 ? 96 : 0;
-  return [0, 32, 64, 96].map((start) => {
-    const ones = Math.min(32, Math.max(0, first + bits - start));
-    return ones === 0 ? 0 : -1 << (32 - ones);
-  });
+  /** The id of a rule by its number; -1 stays. */
+  idOf(rule: number): number {
+    return rule < 0 ? -1 : this.#rules[rule * RULE_WORDS + RULE.id];
+  }
 }
 
 function shared(words: readonly number[]): Int32Array {
