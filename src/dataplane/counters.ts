@@ -1,6 +1,6 @@
 /**
  * What the data plane counts, in shared memory: one array per direction, so that each number has one writer. Row 0 is for
- * what belongs to no peer; row `slot + 1` is a peer's. Float64 holds whole numbers up to 2^53 and needs no carry.
+ * what belongs to no peer, and for the thread's batches; row `slot + 1` is a peer's. Float64 holds whole numbers up to 2^53 and needs no carry.
  */
 import type { Activity } from '../session/peer.ts';
 import { DROP_REASONS } from '../wire/drop.ts';
@@ -14,10 +14,12 @@ export const COUNTER = {
   anyAt: 1,
   /** Bytes on the underlay, handshakes not included. */
   bytes: 2,
-  /** Packets of the overlay. */
+  /** Packets of the overlay. In row 0: what the thread's batches held, be it packets, super-packets or receive buffers. */
   packets: 3,
-  drops: 4,
-  words: 4 + DROP_REASONS.length,
+  /** In row 0 only: batches with anything in them. */
+  batches: 4,
+  drops: 5,
+  words: 5 + DROP_REASONS.length,
 } as const;
 
 export type Counters = Float64Array<SharedArrayBuffer>;

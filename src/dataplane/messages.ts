@@ -35,7 +35,8 @@ export type InboundOrder =
 
 /** A data-plane thread to the main thread. */
 export type Report =
-  | { type: 'ready' }
+  /** `tid`: the kernel's number of the thread. */
+  | { type: 'ready'; tid: number }
   /** The thread no longer uses this socket. */
   | { type: 'released'; fd: number }
   /** A handshake message or cookie reply. */

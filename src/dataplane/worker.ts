@@ -1,5 +1,7 @@
 /** A data-plane thread: carries batches, obeys orders between them, waits when there is nothing to do. */
+import { readlinkSync } from 'node:fs';
 import { constants } from 'node:os';
+import { basename } from 'node:path';
 import { parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads';
 import { captureInbound, captureOutbound } from '../nic/capture.ts';
 import type { Queue } from '../nic/index.ts';
@@ -7,6 +9,7 @@ import { endpoints, inboundQueue, outboundQueue } from '../nic/native.ts';
 import type { Tun } from '../nic/native.ts';
 import { EVENT } from '../nic/layout.ts';
 import { Inbound } from './inbound.ts';
+import { COUNTER, rowOf } from './counters.ts';
 import type { Counters } from './counters.ts';
 import { SHARED } from './messages.ts';
 import type { InboundOrder, OutboundOrder, Report } from './messages.ts';
@@ -27,10 +30,13 @@ export interface WorkerData {
 const SLEEP = 1000;
 /** Times a thread gives way and looks again before it sleeps; a wake-up costs more. */
 const YIELDS = 2;
+/** The thread's own row of the counters. */
+const OWN = rowOf(-1);
 
 const { direction, tun, wakeFd, counters, shared, capture } = workerData as WorkerData;
 const port = parentPort!;
 const report = (message: Report): void => port.postMessage(message);
+const ready = (): void => report({ type: 'ready', tid: Number(basename(readlinkSync('/proc/thread-self'))) });
 let socket = -1;
 let ordersSeen = 0;
 
@@ -49,6 +55,8 @@ function run(
     if (busyness.note(count > 0 ? 1 : 0, queue.clock[0])) queue.schedule(busyness.isBusy);
     if (count > 0) {
       idle = 0;
+      counters[OWN + COUNTER.batches]++;
+      counters[OWN + COUNTER.packets] += count;
       if (carrier.isLull) queue.pause(LULL);
     } else if (idle++ < YIELDS) {
       queue.yield();
@@ -81,11 +89,11 @@ function obey(apply: (order: never) => void): boolean {
 if (direction === 'outbound') {
   const queue = captureOutbound(outboundQueue(tun, wakeFd), capture);
   const outbound = new Outbound(queue, counters, report);
-  report({ type: 'ready' });
+  ready();
   run(queue, outbound, (order: OutboundOrder) => outbound.apply(order));
 } else {
   const queue = captureInbound(inboundQueue(tun, wakeFd), capture);
   const inbound = new Inbound(queue, counters, endpoints, shared, report);
-  report({ type: 'ready' });
+  ready();
   run(queue, inbound, (order: InboundOrder) => inbound.apply(order));
 }

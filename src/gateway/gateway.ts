@@ -35,6 +35,7 @@ import { Rules } from './rules.ts';
 import type { GatewayStatus, PeerStatus } from './status.ts';
 import { Tunnel } from './tunnel.ts';
 import type { Ending, Log } from './tunnel.ts';
+import { flowsStatus } from './vitals.ts';
 
 /** Sockets and what is remembered across restarts. */
 export const RUN_FOLDER = '/run/isthmus';
@@ -154,6 +155,10 @@ export class Gateway {
       uptime_s: Math.round((Date.now() - this.#startedAt) / 1000),
       peers: Array.from(this.#peerings.values(), (peering) => this.#peerStatus(peering)),
       rules: this.#rules.status(),
+      listening: this.tunnel.isListening,
+      flows: flowsStatus(this.#flows),
+      threads: this.tunnel.threads(),
+      all_drops: this.tunnel.allDrops(),
       drops: this.tunnel.drops(),
     };
   }
@@ -201,6 +206,8 @@ export class Gateway {
       cipher: peer.lastHandshakeAt === 0 ? null : credentialOf(peer).cipher,
       public_key: Buffer.from(credentialOf(peer).remotePublic).toString('base64'),
       last_handshake_s: peer.lastHandshakeAt === 0 ? null : Math.round((Date.now() - peer.lastHandshakeAt) / 1000),
+      handshakes: peer.handshakes,
+      initiations: peer.initiations,
       rx_bytes: traffic.rxBytes,
       tx_bytes: traffic.txBytes,
       rx_packets: traffic.rxPackets,

@@ -10,6 +10,10 @@ export interface PeerStatus {
   /** Base64, as `wg` shows it. */
   readonly public_key: string;
   readonly last_handshake_s: number | null;
+  /** Handshakes that succeeded; each after a session's first renews it. */
+  readonly handshakes: number;
+  /** Handshakes begun here, answered or not. */
+  readonly initiations: number;
   /** Bytes on the underlay. */
   readonly rx_bytes: number;
   readonly tx_bytes: number;
@@ -20,6 +24,22 @@ export interface PeerStatus {
   readonly acl: string | null;
   /** Packets by drop reason. */
   readonly drops: Readonly<Record<string, number>>;
+}
+
+/** A data-plane thread. */
+export interface ThreadStatus {
+  readonly name: 'outbound' | 'inbound';
+  /** CPU time used. */
+  readonly cpu_s: number;
+  /** Batches carried, and what they held: packets or super-packets read, or receive buffers. */
+  readonly batches: number;
+  readonly batch_entries: number;
+}
+
+export interface FlowsStatus {
+  /** Flows that live now; in a table of more than 131,072 an estimate. */
+  readonly tracked: number;
+  readonly capacity: number;
 }
 
 export interface GatewayStatus {
@@ -34,6 +54,12 @@ export interface GatewayStatus {
   readonly aead: string;
   readonly peers: readonly PeerStatus[];
   readonly rules: readonly RuleStatus[];
+  /** Whether the interface is up and the UDP port open. */
+  readonly listening: boolean;
+  readonly flows: FlowsStatus;
+  readonly threads: readonly ThreadStatus[];
+  /** All drops by reason, those of peers that are gone among them. */
+  readonly all_drops: Readonly<Record<string, number>>;
   /** What no peer can be blamed for. */
   readonly drops: Readonly<Record<string, number>>;
 }

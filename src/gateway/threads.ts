@@ -3,11 +3,13 @@ import { once } from 'node:events';
 import { Worker } from 'node:worker_threads';
 import { closeFd, createWake, wake } from '../nic/native.ts';
 import type { Tun } from '../nic/native.ts';
-import { createCounters } from '../dataplane/counters.ts';
+import { COUNTER, createCounters, rowOf } from '../dataplane/counters.ts';
 import type { Counters } from '../dataplane/counters.ts';
 import { SHARED } from '../dataplane/messages.ts';
 import type { InboundOrder, OutboundOrder, Report } from '../dataplane/messages.ts';
 import type { WorkerData } from '../dataplane/worker.ts';
+import type { ThreadStatus } from './status.ts';
+import { threadSeconds } from './vitals.ts';
 
 type Direction = WorkerData['direction'];
 
@@ -15,9 +17,11 @@ type Direction = WorkerData['direction'];
 export class DataThread<Order extends OutboundOrder | InboundOrder> {
   readonly counters: Counters = createCounters();
   readonly shared = new Int32Array(new SharedArrayBuffer(SHARED.words * Int32Array.BYTES_PER_ELEMENT));
+  readonly #direction: Direction;
   readonly #worker: Worker;
   readonly #wakeFd = createWake();
   #ended = false;
+  #tid = 0;
 
   /** `failed` hears of the thread's end, unless it was ordered. */
   constructor(
@@ -27,6 +31,7 @@ export class DataThread<Order extends OutboundOrder | InboundOrder> {
     report: (report: Report) => void,
     failed: (error: Error) => void,
   ) {
+    this.#direction = direction;
     const { counters, shared } = this;
     const workerData: WorkerData = { direction, tun, wakeFd: this.#wakeFd, counters, shared, capture };
     this.#worker = new Worker(new URL('../dataplane/worker.js', import.meta.url), { workerData, name: direction });
@@ -40,7 +45,19 @@ export class DataThread<Order extends OutboundOrder | InboundOrder> {
 
   /** Resolves when the thread takes orders. */
   async ready(): Promise<void> {
-    await once(this.#worker, 'message');
+    const [report] = (await once(this.#worker, 'message')) as [Report];
+    if (report.type === 'ready') this.#tid = report.tid;
+  }
+
+  /** What the thread has done since its start. */
+  status(): ThreadStatus {
+    const row = rowOf(-1);
+    return {
+      name: this.#direction,
+      cpu_s: threadSeconds(this.#tid),
+      batches: this.counters[row + COUNTER.batches],
+      batch_entries: this.counters[row + COUNTER.packets],
+    };
   }
 
   order(order: Order): void {

@@ -21,6 +21,7 @@ import type { Peer, PeerOptions } from '../session/peer.ts';
 import { DROP, DROP_REASONS } from '../wire/drop.ts';
 import { ENDPOINT_WORDS } from '../wire/endpoint.ts';
 import type { Endpoint } from '../wire/endpoint.ts';
+import type { ThreadStatus } from './status.ts';
 import { DataThread } from './threads.ts';
 
 export interface Log {
@@ -73,6 +74,8 @@ export class Tunnel {
   readonly #inbound: DataThread<InboundOrder>;
   /** The main thread's own drops: what is wrong with handshake messages. */
   readonly #handshakeDrops = new Float64Array(DROP_REASONS.length);
+  /** What was dropped of peers that are gone. */
+  readonly #formerDrops = new Float64Array(DROP_REASONS.length);
   readonly #peers = new Map<number, Peer>();
   readonly #acls = new Map<number, number>();
   readonly #handshakeBytes = new Map<number, { rx: number; tx: number }>();
@@ -135,6 +138,11 @@ export class Tunnel {
     return this.#socket?.port ?? this.#listen.port;
   }
 
+  /** Whether the link is up and the socket open. */
+  get isListening(): boolean {
+    return this.#socket !== undefined;
+  }
+
   get mark(): number {
     return this.#listen.mark;
   }
@@ -158,6 +166,8 @@ export class Tunnel {
     this.#peers.delete(peer.slot);
     this.#acls.delete(peer.slot);
     this.#handshakeBytes.delete(peer.slot);
+    for (const counts of this.#dropsIn(peer.slot))
+      counts.forEach((count, reason) => (this.#formerDrops[reason] += count));
     this.#orderBoth({ type: 'peerGone', slot: peer.slot });
     this.#freeSlots.push(peer.slot);
   }
@@ -228,22 +238,23 @@ export class Tunnel {
       txBytes: outbound[row + COUNTER.bytes] + handshakes.tx,
       rxPackets: inbound[row + COUNTER.packets],
       txPackets: outbound[row + COUNTER.packets],
-      drops: dropsOf(
-        outbound.subarray(row + COUNTER.drops, row + COUNTER.words),
-        inbound.subarray(row + COUNTER.drops, row + COUNTER.words),
-      ),
+      drops: dropsOf(...this.#dropsIn(peer.slot)),
     };
   }
 
   /** What was dropped and is no peer's, by reason. */
   drops(): Record<string, number> {
-    const row = rowOf(-1);
-    const [outbound, inbound] = [this.#outbound.counters, this.#inbound.counters];
-    return dropsOf(
-      outbound.subarray(row + COUNTER.drops, row + COUNTER.words),
-      inbound.subarray(row + COUNTER.drops, row + COUNTER.words),
-      this.#handshakeDrops,
-    );
+    return dropsOf(...this.#dropsIn(-1), this.#handshakeDrops);
+  }
+
+  /** Everything that was dropped since the start, by reason, also of peers that are gone. */
+  allDrops(): Record<string, number> {
+    const ofPeers = Array.from(this.#peers.keys(), (slot) => this.#dropsIn(slot)).flat();
+    return dropsOf(...this.#dropsIn(-1), ...ofPeers, this.#handshakeDrops, this.#formerDrops);
+  }
+
+  threads(): ThreadStatus[] {
+    return [this.#outbound.status(), this.#inbound.status()];
   }
 
   /** Ends the threads, forgets all keys, and deletes the interface. May be called again. */
@@ -302,6 +313,13 @@ export class Tunnel {
     if (this.#socket !== undefined) this.#releasing.set(this.#socket.fd, 2);
     this.#socket = socket;
     this.#orderBoth({ type: 'socket', fd: socket?.fd ?? -1, gso: socket?.gso ?? false });
+  }
+
+  /** A slot's counters of drops, of either thread. */
+  #dropsIn(slot: number): Float64Array[] {
+    const row = rowOf(slot);
+    const threads = [this.#outbound, this.#inbound];
+    return threads.map(({ counters }) => counters.subarray(row + COUNTER.drops, row + COUNTER.words));
   }
 
   #orderBoth(order: OutboundOrder & InboundOrder): void {

@@ -72,6 +72,8 @@ export class Peer {
   #bindings: Binding[] = [];
   #running = false;
   #lastHandshakeAt = 0;
+  #handshakes = 0;
+  #initiations = 0;
 
   /** The binding whose handshake last succeeded. */
   #proven: Binding | null = null;
@@ -111,6 +113,16 @@ export class Peer {
   /** When the last handshake succeeded: ms since 1970, 0 for never. */
   get lastHandshakeAt(): number {
     return this.#lastHandshakeAt;
+  }
+
+  /** Handshakes that succeeded, whoever began them. Each after a session's first renews it. */
+  get handshakes(): number {
+    return this.#handshakes;
+  }
+
+  /** Handshakes begun here, answered or not. */
+  get initiations(): number {
+    return this.#initiations;
   }
 
   /** The credential whose handshake last succeeded; null if none has. */
@@ -313,6 +325,7 @@ export class Peer {
     this.#outstanding = { localIndex, binding, pending };
     this.#handshakeSentAt = now;
     this.#retryAt = now + timing.rekeyTimeout + this.#jitter();
+    this.#initiations++;
     outputs.sendHandshake(this, message);
   }
 
@@ -372,6 +385,7 @@ export class Peer {
     if (binding === this.#bindings[0]) this.#isPreferredRefused = false;
     this.#proven = binding;
     this.#lastHandshakeAt = this.#context.environment.wallClock();
+    this.#handshakes++;
     this.#forgetLater(now);
   }
 
