@@ -29,6 +29,7 @@ import type { Counters } from './counters.ts';
 import { MAX_QUEUED_HANDSHAKES, SHARED } from './messages.ts';
 import type { InboundOrder, Report } from './messages.ts';
 import { callsForLull } from './moderation.ts';
+import { Seen } from './seen.ts';
 
 /** A key to open with. A responder's is confirmed by the first message under it. */
 interface ReceiveKey {
@@ -67,6 +68,7 @@ export class Inbound {
   #placedBuffer = -1;
   #placedPeer: InboundPeer | undefined;
   #routing = new Routing();
+  readonly #seen = new Seen(IN);
   #policy: Policy | undefined;
   #mtu = 1420;
 
@@ -128,6 +130,12 @@ export class Inbound {
         break;
       case 'policy':
         this.#policy = new Policy(order.program, order.flows, order.counters);
+        break;
+      case 'flowLog':
+        this.#seen.use(order.into);
+        break;
+      case 'flowRules':
+        this.#seen.countRulesFrom(order.base);
         break;
       case 'peer': {
         const peer = this.#peer(order.slot);
@@ -275,6 +283,7 @@ export class Inbound {
     const slot = rows[at + ROW.peer];
     const offset = rows[at + ROW.offset];
     let reason = 0;
+    let rule = -1;
     if (!packet.parse(slab, offset, rows[at + ROW.length])) reason = DROP['malformed-packet'];
     else if (this.#routing.owner(packet.version, packet.src0, packet.src1, packet.src2, packet.src3) !== slot) {
       reason = DROP['source-not-allowed'];
@@ -285,12 +294,20 @@ export class Inbound {
         const seconds = (clock[0] / 1000) | 0;
         const { acl } = this.#rowKeys[groups[group + GROUP.first]]!.peer;
         reason = this.#policy.judge(packet, slab, offset, slot, acl, IN, seconds, count);
+        rule = this.#policy.rule;
         if (reason === 0) clampMss(packet, slab, offset, this.#mtu);
       }
     }
     groups[group + GROUP.verdict] = reason;
+    if (reason !== DROP['malformed-packet']) this.#note(group, slot, reason, rule, count);
     if (reason !== 0) countDrop(this.#counters, slot, reason, count);
     else this.#counters[rowOf(slot) + COUNTER.packets] += count;
+  }
+
+  #note(group: number, slot: number, reason: number, rule: number, count: number): void {
+    const { groups, clock } = this.#queue;
+    const bytes = groups[group + GROUP.length] + (count - 1) * groups[group + GROUP.header];
+    this.#seen.note(this.#packet, slot, reason, rule, count, bytes, (clock[0] / 1000) | 0);
   }
 
   /** An authenticated, new message came from `buffer`'s endpoint: that is where the peer is (white paper §6.5). */

@@ -1,5 +1,6 @@
 /** What the control plane and the two data-plane threads say to each other. All of it is rare. */
 import type { AclProgram } from '../policy/acl.ts';
+import type { FlowLogData } from '../policy/flow-log-table.ts';
 import type { FlowTableData } from '../policy/flow-table.ts';
 import type { PolicyCounters } from '../policy/policy.ts';
 import type { RoutingProgram } from '../routing/routing.ts';
@@ -17,6 +18,10 @@ export type SharedOrder =
   /** The peer's ACL, -1 for none; said anew when its endpoint was set other than by its data. */
   | { type: 'peer'; slot: number; acl: number }
   | { type: 'peerGone'; slot: number }
+  /** Note from now on into this table what is seen, or, without one, nothing; the table before is let go of. */
+  | { type: 'flowLog'; into: FlowLogData | undefined }
+  /** What is added to the numbers of the policy's rules in that table, as they change with it; -1: they are not known. */
+  | { type: 'flowRules'; base: number }
   | { type: 'stop' };
 
 export type OutboundOrder =

@@ -25,6 +25,7 @@ import { COUNTER, MAX_PEERS, countDrop, rowOf } from './counters.ts';
 import type { Counters } from './counters.ts';
 import { callsForLull } from './moderation.ts';
 import type { OutboundOrder, Report } from './messages.ts';
+import { Seen } from './seen.ts';
 
 /** The counter's limit, as unsigned words. */
 const REJECT_HI = REJECT_AFTER_MESSAGES.hi >>> 0;
@@ -42,6 +43,7 @@ export class Outbound {
   readonly #report: (report: Report) => void;
   readonly #packet = new Packet();
   #routing = new Routing();
+  readonly #seen = new Seen(OUT);
   #policy: Policy | undefined;
   #mtu = 1420;
 
@@ -93,6 +95,12 @@ export class Outbound {
       case 'policy':
         this.#policy = new Policy(order.program, order.flows, order.counters);
         break;
+      case 'flowLog':
+        this.#seen.use(order.into);
+        break;
+      case 'flowRules':
+        this.#seen.countRulesFrom(order.base);
+        break;
       case 'peer':
         this.#acl[order.slot] = order.acl;
         break;
@@ -124,13 +132,15 @@ export class Outbound {
       return this.#drop(row, -1, DROP['malformed-packet'], 1);
     }
     const slot = this.#routing.route(-1, packet.version, packet.dst0, packet.dst1, packet.dst2, packet.dst3);
-    if (slot < 0 || slot === LOCAL) return this.#drop(row, -1, DROP['no-route'], segments);
+    if (slot < 0 || slot === LOCAL) return this.#refuse(row, -1, DROP['no-route'], -1, segments);
     if (this.#policy !== undefined) {
       const source = this.#routing.owner(packet.version, packet.src0, packet.src1, packet.src2, packet.src3);
-      if (source !== LOCAL) return this.#drop(row, slot, DROP['source-not-local'], segments);
+      if (source !== LOCAL) return this.#refuse(row, slot, DROP['source-not-local'], -1, segments);
       const seconds = (clock[0] / 1000) | 0;
       const reason = this.#policy.judge(packet, slab, offset, slot, this.#acl[slot], OUT, seconds, segments);
-      if (reason !== 0) return this.#drop(row, slot, reason, segments);
+      const { rule } = this.#policy;
+      if (reason !== 0) return this.#refuse(row, slot, reason, rule, segments);
+      this.#note(row, slot, 0, rule, segments);
       clampMss(packet, slab, offset, this.#mtu);
     }
     if (!this.#takeCounters(row, slot, segments)) return this.#stage(row, slot);
@@ -196,6 +206,18 @@ export class Outbound {
       if (rows[row + ROW.key] === 0 || rows[row + ROW.verdict] === 0) continue;
       countDrop(this.#counters, rows[row + ROW.endpoint], DROP['key-expired'], rows[row + ROW.segments]);
     }
+  }
+
+  /** Drops the packet that was parsed last, and notes it. */
+  #refuse(row: number, slot: number, reason: number, rule: number, count: number): void {
+    this.#note(row, slot, reason, rule, count);
+    this.#drop(row, slot, reason, count);
+  }
+
+  #note(row: number, slot: number, reason: number, rule: number, count: number): void {
+    const { rows, clock } = this.#queue;
+    const bytes = rows[row + ROW.length] + (count - 1) * rows[row + ROW.header];
+    this.#seen.note(this.#packet, slot, reason, rule, count, bytes, (clock[0] / 1000) | 0);
   }
 
   #drop(row: number, slot: number, reason: number, count: number): void {

@@ -36,7 +36,10 @@ export const ROW = {
 export const GROUP = {
   first: 0,
   count: 1,
+  /** Bytes of the merged packet. */
   length: 2,
+  /** Bytes of IP and transport header; 0 when the count is 1. */
+  header: 5,
   /** 0: write it. Anything else: dropped. */
   verdict: 7,
   words: 8,

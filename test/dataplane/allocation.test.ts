@@ -9,6 +9,7 @@ import { BUFFER } from '../../src/nic/layout.ts';
 import { memoryEndpoints, memoryInbound, memoryOutbound } from '../../src/nic/memory.ts';
 import { keys } from '../../src/nic/native.ts';
 import { compileAcls, ruleCount } from '../../src/policy/acl.ts';
+import { createFlowLogTable } from '../../src/policy/flow-log-table.ts';
 import { createFlowTable } from '../../src/policy/flow-table.ts';
 import { buildPrefixTable } from '../../src/routing/prefix-table.ts';
 import { singleTable } from '../../src/routing/routing.ts';
@@ -84,6 +85,7 @@ function oneWay() {
     direction.apply({ type: 'policy', program, flows: createFlowTable(1 << 12, 1), counters });
     direction.apply({ type: 'socket', fd: 1, gso: true });
     direction.apply({ type: 'peer', slot: 0, acl: 0 });
+    direction.apply({ type: 'flowLog', into: createFlowLogTable(1 << 12, 1) });
   }
   const [send, receive] = [true, false].map((seals) => keys.setKey('aes-256-gcm', new Uint8Array(32), seals));
   outbound.apply({ type: 'sendKey', slot: 0, key: send, receiver: 77, expiresAt: Infinity });
