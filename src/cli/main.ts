@@ -6,6 +6,7 @@ import { packageVersion } from './version.ts';
 /** A command is loaded when it is asked for, so that making a key needs nothing of what a gateway needs. */
 const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
   up: async () => (await import('./up.ts')).command(),
+  reload: async () => (await import('./reload.ts')).command(),
   status: async () => (await import('./status.ts')).command(),
   device: async () => (await import('./device.ts')).command(),
   init: async () => (await import('./init.ts')).command(),
@@ -32,6 +33,7 @@ To join two VPCs:
   isthmus check      says whether a configuration is good
   isthmus up         runs the gateway of a configuration
   isthmus status     shows a running gateway
+  isthmus reload     has it take up its changed configuration
   isthmus export-wg  writes the file with which a stock WireGuard takes one of the sides`,
     );
   for (const command of await Promise.all(loaders.map((load) => load()))) program.addCommand(inherit(command, program));

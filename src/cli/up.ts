@@ -4,9 +4,10 @@ import { setFlagsFromString } from 'node:v8';
 import { Command } from 'commander';
 import { pino } from 'pino';
 import { serveApi } from '../control/api.ts';
-import { formatFault, loadConfig, readConfig } from '../control/config.ts';
+import { loadConfig } from '../control/config.ts';
 import { openUapi, serveUapi, uapiPath, type UapiListener } from '../control/uapi-socket.ts';
 import type { ConfigurableDevice } from '../gateway/device-state.ts';
+import type { Change } from '../gateway/difference.ts';
 import { IsthmusError } from '../gateway/errors.ts';
 import { Gateway, RUN_FOLDER } from '../gateway/gateway.ts';
 import type { Log } from '../gateway/tunnel.ts';
@@ -53,10 +54,9 @@ async function up(file: string, options: { logLevel: string; pcap?: string }): P
 
 /** Serves the gateway's sockets and obeys signals until it ends. Throws if it ended by a fault, or a socket can't be made. */
 async function run(gateway: Gateway, file: string, name: string, stopped: Promise<unknown>, log: Log): Promise<void> {
-  const reload = async (): Promise<void> => {
-    const result = readConfig(file, process.env);
-    if ('config' in result) return gateway.reload(result.config);
-    throw new IsthmusError('ISTHMUS_RELOAD', result.faults.map(formatFault).join('\n'));
+  const reload = async (dryRun: boolean): Promise<readonly Change[]> => {
+    const config = loadConfig(file, process.env);
+    return dryRun ? gateway.difference(config) : gateway.reload(config);
   };
   const apiPath = `${RUN_FOLDER}/${name}.sock`;
   const api = await made(apiPath, serveApi(apiPath, { status: () => gateway.status(), reload }));
@@ -64,7 +64,7 @@ async function run(gateway: Gateway, file: string, name: string, stopped: Promis
   try {
     uapi = await made(uapiPath(name), listenUapi(gateway, name, log));
     process.on('SIGHUP', () => {
-      reload().catch((error: unknown) => log.error(`not reloaded, nothing changed: ${(error as Error).message}`));
+      reload(false).catch((error: unknown) => log.error(`not reloaded, nothing changed: ${(error as Error).message}`));
     });
     const { gateway: title, port } = gateway.status();
     log.info(`gateway ${title} is up: ${name}, UDP port ${port}`);

@@ -2,18 +2,28 @@
  * The local API: HTTP over a unix socket that only its owner may use. The CLI asks a running gateway through it.
  *
  *   GET  /v1/status   the gateway's status (gateway/status.ts)
- *   POST /v1/reload   reads the configuration file again; 422 with the faults if it can't be used
+ *   POST /v1/reload   reads the configuration file again and says what changed; 422 with the faults if it can't be used;
+ *                     with `?dry_run=true` nothing is changed
+ *
+ * docs/api.yaml describes every call and answer.
  */
 import { mkdirSync, rmSync } from 'node:fs';
 import { createServer, request } from 'node:http';
 import type { Server, ServerResponse } from 'node:http';
 import { dirname } from 'node:path';
+import type { Change } from '../gateway/difference.ts';
 import type { GatewayStatus } from '../gateway/status.ts';
 import { isAnswered } from './uapi-socket.ts';
 
 export interface ApiTarget {
   status(): GatewayStatus;
-  reload(): Promise<void>;
+  /** Reads the file again; `dryRun`: changes nothing. */
+  reload(dryRun: boolean): Promise<readonly Change[]>;
+}
+
+/** What a reload changed, or would change, in the order of the file. */
+export interface ReloadAnswer {
+  readonly changes: readonly Change[];
 }
 
 /** Serves the API at `path`. What a gateway that was killed left there is taken away. Throws if one that runs is there. */
@@ -40,8 +50,9 @@ async function answer(call: string, target: ApiTarget, response: ServerResponse)
     case 'GET /v1/status':
       return send(response, 200, target.status());
     case 'POST /v1/reload':
-      await target.reload();
-      return send(response, 200, {});
+      return send(response, 200, { changes: await target.reload(false) } satisfies ReloadAnswer);
+    case 'POST /v1/reload?dry_run=true':
+      return send(response, 200, { changes: await target.reload(true) } satisfies ReloadAnswer);
     default:
       return send(response, 404, { code: 'ISTHMUS_USAGE', message: `no such call: ${call}` });
   }
@@ -52,14 +63,21 @@ function send(response: ServerResponse, status: number, body: object): void {
   response.end(`${JSON.stringify(body)}\n`);
 }
 
-/** Makes one call of a gateway's API. Throws an error with the system's code if nothing listens at `path`. */
-export function callApi(path: string, method: 'GET' | 'POST', call: string): Promise<unknown> {
+/**
+ * Makes one call of a gateway's API: the HTTP status and the JSON of the answer. Throws an error with the system's code if
+ * nothing listens at `path`.
+ */
+export function callApi(
+  path: string,
+  method: 'GET' | 'POST',
+  call: string,
+): Promise<{ status: number; body: unknown }> {
   return new Promise((resolve, reject) => {
     const asked = request({ socketPath: path, method, path: call }, (response) => {
       let text = '';
       response.setEncoding('utf8');
       response.on('data', (chunk: string) => (text += chunk));
-      response.on('end', () => resolve(JSON.parse(text)));
+      response.on('end', () => resolve({ status: response.statusCode ?? 0, body: JSON.parse(text) }));
       response.on('error', reject);
     });
     asked.on('error', reject);

@@ -26,6 +26,8 @@ export interface WorkerData {
   readonly capture: string;
 }
 
+type Order = OutboundOrder | InboundOrder;
+
 /** Longest sleep, in ms: nothing depends on it, as every order wakes the thread. */
 const SLEEP = 1000;
 /** Times a thread gives way and looks again before it sleeps; a wake-up costs more. */
@@ -76,12 +78,14 @@ function run(
 function obey(apply: (order: never) => void): boolean {
   ordersSeen = Atomics.load(shared, SHARED.orders);
   for (let received = receiveMessageOnPort(port); received !== undefined; received = receiveMessageOnPort(port)) {
-    const order = received.message as OutboundOrder | InboundOrder;
-    if (order.type === 'stop') return false;
-    apply(order as never);
-    if (order.type !== 'socket') continue;
-    if (socket >= 0) report({ type: 'released', fd: socket });
-    socket = order.fd;
+    const message = received.message as Order | Order[];
+    for (const order of Array.isArray(message) ? message : [message]) {
+      if (order.type === 'stop') return false;
+      apply(order as never);
+      if (order.type !== 'socket') continue;
+      if (socket >= 0) report({ type: 'released', fd: socket });
+      socket = order.fd;
+    }
   }
   return true;
 }

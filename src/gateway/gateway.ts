@@ -1,35 +1,29 @@
 /** The composition root: a configuration becomes a running gateway, and a new configuration changes it by difference. */
 import { randomInt } from 'node:crypto';
 import { lookup } from 'node:dns/promises';
-import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync } from 'node:fs';
 import { isIP } from 'node:net';
 import { networkInterfaces } from 'node:os';
 import { createCapture } from '../nic/capture.ts';
 import { aeadLibrary, openTun } from '../nic/native.ts';
-import { derivePeering, publicKey } from '../noise/psk.ts';
 import { FlowTable, createFlowTable } from '../policy/flow-table.ts';
 import type { FlowTableData } from '../policy/flow-table.ts';
 import { formatPrefix } from '../routing/prefix.ts';
-import type { Prefix } from '../routing/prefix.ts';
 import { timing } from '../session/constants.ts';
 import type { Credential } from '../session/identities.ts';
 import type { Peer } from '../session/peer.ts';
 import { addressWords, endpointFrom, formatEndpoint } from '../wire/endpoint.ts';
 import type { GatewayConfig, Listen, PeeringConfig } from './config.ts';
+import { credentialOf, credentialsOf, sameIdentity, sameKeys } from './credentials.ts';
 import type { DeviceState } from './device-state.ts';
+import { difference } from './difference.ts';
+import type { Change } from './difference.ts';
 import { IsthmusError } from './errors.ts';
 import { LastSeen } from './last-seen.ts';
 import type { Sighting } from './last-seen.ts';
-import {
-  addAddress,
-  addRoute,
-  automaticMtu,
-  configureLink,
-  enableForwarding,
-  ip,
-  removeAddress,
-  removeRoute,
-} from './network.ts';
+import { changeLink } from './link.ts';
+import type { LinkChange, LinkState } from './link.ts';
+import { addRoute, automaticMtu, configureLink, enableForwarding } from './network.ts';
 import { compileRouting, kernelRoutes } from './routing.ts';
 import { Rules } from './rules.ts';
 import type { GatewayStatus, PeerStatus } from './status.ts';
@@ -63,6 +57,7 @@ export class Gateway {
   #rules: Rules;
   #restoreForwarding: () => void = () => undefined;
   #housekeeping: NodeJS.Timeout | undefined;
+  #reloading: Promise<unknown> = Promise.resolve();
 
   /** Starts everything, or nothing: what was begun is taken back if a part fails. */
   static async start(config: GatewayConfig, options: { log: Log; capture: string }): Promise<Gateway> {
@@ -96,7 +91,7 @@ export class Gateway {
 
   async #begin(): Promise<void> {
     const config = this.#config;
-    this.tunnel.listen(listenOf(config.listen));
+    this.#listen(config.listen);
     this.tunnel.setPolicy(this.#rules.program, this.#flows, this.#rules);
     for (const peering of config.peerings) this.#add(peering);
     this.#route();
@@ -108,31 +103,43 @@ export class Gateway {
     this.#housekeeping = setInterval(() => void this.#keepHouse(), HOUSEKEEPING);
   }
 
+  /** What `reload` would change. */
+  difference(next: GatewayConfig): Change[] {
+    return difference(this.#config, next);
+  }
+
   /**
    * Changes to `next`, leaving alone whatever stays the same: sessions of unchanged peerings, tracked flows, counters.
-   * Throws an `IsthmusError` for what can't change while running, having changed nothing.
+   * Says what was changed. Throws an `IsthmusError`, with everything as before, for what can't change while running and
+   * for what the system refuses. Reloads are done one after the other.
    */
-  async reload(next: GatewayConfig): Promise<void> {
+  reload(next: GatewayConfig): Promise<Change[]> {
+    const reload = this.#reloading.then(() => this.#reload(next));
+    this.#reloading = reload.catch(() => undefined);
+    return reload;
+  }
+
+  async #reload(next: GatewayConfig): Promise<Change[]> {
     const before = this.#config;
-    for (const key of ['interface', 'flows', 'rekeyAfterMs'] as const) {
-      if (next[key] !== before[key]) {
-        throw new IsthmusError('ISTHMUS_RELOAD', `${key} can't change while the gateway runs: restart it`);
-      }
+    const changes = difference(before, next);
+    const refused = changes.filter((change) => change.refused).map(({ path }) => path);
+    if (refused.length > 0) {
+      throw new IsthmusError('ISTHMUS_RELOAD', `${refused.join(', ')} can't change while the gateway runs: restart it`);
     }
-    this.tunnel.listen(listenOf(next.listen));
-    this.#config = next;
-    this.#rules = new Rules(next.acls, this.#rules);
-    this.tunnel.setPolicy(this.#rules.program, this.#flows, this.#rules);
-    const kept = new Map(next.peerings.map((peering) => [peering.name, peering]));
-    for (const [name, { peer }] of [...this.#peerings]) {
-      if (kept.has(name)) continue;
-      this.tunnel.removePeer(peer);
-      this.#peerings.delete(name);
+    const [was, is] = [await linkOf(before, this.tunnel.mtu), await linkOf(next)];
+    this.#listen(next.listen);
+    let link: LinkChange;
+    try {
+      link = await changeLink(this.tunnel.name, was, is, this.#log);
+    } catch (error) {
+      this.#listen(before.listen);
+      throw error;
     }
-    for (const config of next.peerings) await this.#change(config);
-    this.#route();
-    await this.#changeLink(before, next);
-    this.#log.info('configuration reloaded');
+    const moved = this.tunnel.together(() => this.#change(next));
+    await link.finish();
+    await Promise.all(moved.map((peering) => this.#locate(peering)));
+    this.#log.info(`configuration reloaded, changes: ${changes.length}`);
+    return changes;
   }
 
   async close(): Promise<void> {
@@ -188,13 +195,11 @@ export class Gateway {
   }
 
   #openSocket(): void {
-    const { address, port } = this.#config.listen;
-    try {
-      this.tunnel.openSocket();
-    } catch (error) {
-      const where = address === undefined ? `UDP port ${port}` : `${address}, UDP port ${port}`;
-      throw new IsthmusError('ISTHMUS_LISTEN', `cannot listen on ${where}: ${(error as Error).message}`);
-    }
+    listening(this.#config.listen, () => this.tunnel.openSocket());
+  }
+
+  #listen(listen: Listen): void {
+    listening(listen, () => this.tunnel.listen(listenOf(listen)));
   }
 
   #peerStatus({ config, peer }: Peering): PeerStatus {
@@ -230,16 +235,47 @@ export class Gateway {
     return peering;
   }
 
-  async #change(config: PeeringConfig): Promise<void> {
+  /** Everything that is the gateway's own. Returns the peerings that are to be called at their endpoints. */
+  #change(next: GatewayConfig): Peering[] {
+    this.#config = next;
+    this.#rules = new Rules(next.acls, this.#rules);
+    this.tunnel.setPolicy(this.#rules.program, this.#flows, this.#rules);
+    const kept = new Set(next.peerings.map(({ name }) => name));
+    for (const [name, { peer }] of [...this.#peerings]) {
+      if (kept.has(name)) continue;
+      this.tunnel.removePeer(peer);
+      this.#peerings.delete(name);
+    }
+    this.#changeKeys(next.peerings);
+    const moved = next.peerings.map((config) => this.#changePeering(config));
+    this.#route();
+    return moved.filter((peering) => peering !== undefined);
+  }
+
+  /** Keys may go from one peering to another: all that are given up go first. */
+  #changeKeys(next: readonly PeeringConfig[]): void {
+    const changed: { peer: Peer; credentials: Credential[] }[] = [];
+    for (const config of next) {
+      const peering = this.#peerings.get(config.name);
+      if (peering === undefined || sameKeys(peering.config.keys, config.keys)) continue;
+      const { peer } = peering;
+      const credentials = credentialsOf(config);
+      changed.push({ peer, credentials });
+      peer.setCredentials(peer.credentials.filter((held) => credentials.some((each) => sameIdentity(each, held))));
+    }
+    for (const { peer, credentials } of changed) peer.setCredentials(credentials);
+  }
+
+  #changePeering(config: PeeringConfig): Peering | undefined {
     const peering = this.#peerings.get(config.name);
-    if (peering === undefined) return this.#locate(this.#add(config));
+    if (peering === undefined) return this.#add(config);
     const { config: before, peer } = peering;
     peering.config = config;
-    peer.setCredentials(credentialsOf(config));
     if (config.keepaliveMs !== before.keepaliveMs) peer.persistentKeepalive = config.keepaliveMs;
-    this.tunnel.setAcl(peer, config.acl);
+    if (config.acl !== before.acl) this.tunnel.setAcl(peer, config.acl);
     const [old, now] = [before.endpoint, config.endpoint];
-    if (now !== undefined && (now.host !== old?.host || now.port !== old.port)) await this.#locate(peering);
+    const isElsewhere = now !== undefined && (now.host !== old?.host || now.port !== old.port);
+    return isElsewhere ? peering : undefined;
   }
 
   /** Says who owns which addresses, and what goes where. */
@@ -280,18 +316,6 @@ export class Gateway {
       await this.#locate(peering);
     }
   }
-
-  async #changeLink(before: GatewayConfig, next: GatewayConfig): Promise<void> {
-    const { name } = this.tunnel;
-    const [oldAddresses, newAddresses] = [before.addresses, next.addresses].map((list) => byText(list));
-    for (const [text, address] of newAddresses) if (!oldAddresses.has(text)) await addAddress(name, address);
-    for (const [text, address] of oldAddresses) if (!newAddresses.has(text)) await removeAddress(name, address);
-    const [oldRoutes, newRoutes] = [before, next].map((config) => byText(kernelRoutes(config)));
-    for (const [text, route] of oldRoutes) if (!newRoutes.has(text)) await removeRoute(name, route);
-    for (const [text, route] of newRoutes) if (!oldRoutes.has(text)) await addRoute(name, route);
-    const mtu = await mtuOf(next);
-    if (mtu !== this.tunnel.mtu) await ip('link', 'set', 'dev', name, 'mtu', String(mtu));
-  }
 }
 
 /** Whether this host, or this network namespace of it, has another gateway. */
@@ -331,6 +355,15 @@ function openInterface(name: string): ReturnType<typeof openTun> {
   }
 }
 
+function listening({ address, port }: Listen, open: () => void): void {
+  try {
+    open();
+  } catch (error) {
+    const where = address === undefined ? `UDP port ${port}` : `${address}, UDP port ${port}`;
+    throw new IsthmusError('ISTHMUS_LISTEN', `cannot listen on ${where}: ${(error as Error).message}`);
+  }
+}
+
 function listenOf({ address, port }: Listen): { port: number; mark: number; address?: Int32Array } {
   return address === undefined ? { port, mark: 0 } : { port, mark: 0, address: Int32Array.from(addressWords(address)) };
 }
@@ -345,37 +378,12 @@ function familiesOf({ subnets, peerings }: GatewayConfig): (4 | 6)[] {
   return [...subnets, ...peerings.flatMap((peering) => peering.subnets)].map(({ family }) => family);
 }
 
-function byText(prefixes: readonly Prefix[]): Map<string, Prefix> {
-  return new Map(prefixes.map((prefix) => [formatPrefix(prefix), prefix]));
+async function linkOf(config: GatewayConfig, mtu?: number): Promise<LinkState> {
+  return { addresses: config.addresses, routes: kernelRoutes(config), mtu: mtu ?? (await mtuOf(config)) };
 }
 
 /** `host:port` as `formatEndpoint` writes it. */
 function splitEndpoint(text: string | undefined): { host: string; port: number } | undefined {
   const match = /^\[?([^\]]+)\]?:(\d+)$/.exec(text ?? '');
   return match === null ? undefined : { host: match[1], port: Number(match[2]) };
-}
-
-/** The identities of a peering, the one to try first in front. */
-function credentialsOf({ keys }: PeeringConfig): Credential[] {
-  if (keys.kind === 'plain') {
-    const { privateKey: localPrivate, publicKey: remotePublic, presharedKey } = keys;
-    return [{ cipher: 'chacha20-poly1305', localPrivate, remotePublic, presharedKey }];
-  }
-  const bySpeed = hasAesInstructions()
-    ? (['aes-256-gcm', 'chacha20-poly1305'] as const)
-    : (['chacha20-poly1305', 'aes-256-gcm'] as const);
-  return (keys.cipher === 'auto' ? bySpeed : [keys.cipher]).map((cipher) => {
-    const { server, client, presharedKey } = derivePeering(keys.psk, cipher);
-    const [local, remote] = keys.role === 'server' ? [server, client] : [client, server];
-    return { cipher, localPrivate: local, remotePublic: publicKey(remote), presharedKey };
-  });
-}
-
-function hasAesInstructions(): boolean {
-  return /^(flags|Features)\s*:.*\baes\b/m.test(readFileSync('/proc/cpuinfo', 'utf8'));
-}
-
-/** The identity that the peer last used, or would try first. */
-function credentialOf(peer: Peer): Credential {
-  return peer.credential ?? peer.credentials[0];
 }

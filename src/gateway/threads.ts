@@ -22,6 +22,7 @@ export class DataThread<Order extends OutboundOrder | InboundOrder> {
   readonly #wakeFd = createWake();
   #ended = false;
   #tid = 0;
+  #held: Order[] | undefined;
 
   /** `failed` hears of the thread's end, unless it was ordered. */
   constructor(
@@ -60,12 +61,28 @@ export class DataThread<Order extends OutboundOrder | InboundOrder> {
     };
   }
 
-  order(order: Order): void {
+  /** Gives an order, or several that take effect between the same two batches. */
+  order(order: Order | Order[]): void {
     if (this.#ended) return;
+    if (this.#held !== undefined) {
+      this.#held.push(...(Array.isArray(order) ? order : [order]));
+      return;
+    }
     this.#worker.postMessage(order);
     Atomics.add(this.shared, SHARED.orders, 1);
     Atomics.notify(this.shared, SHARED.orders);
     wake(this.#wakeFd);
+  }
+
+  /** Keeps what is ordered from now on until `release`, with which all of it takes effect at once. */
+  hold(): void {
+    this.#held ??= [];
+  }
+
+  release(): void {
+    const held = this.#held ?? [];
+    this.#held = undefined;
+    if (held.length > 0) this.order(held);
   }
 
   /** Ends the thread after its present batch. */

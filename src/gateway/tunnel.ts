@@ -192,6 +192,18 @@ export class Tunnel {
     this.#inbound.order({ type: 'policy', program, flows, counters: counters.inbound });
   }
 
+  /** What `step` changes takes effect at once, between two batches: no packet meets a part of it. */
+  together<T>(step: () => T): T {
+    this.#outbound.hold();
+    this.#inbound.hold();
+    try {
+      return step();
+    } finally {
+      this.#outbound.release();
+      this.#inbound.release();
+    }
+  }
+
   setEndpoint(peer: Peer, endpoint: Endpoint): void {
     endpoints.setEndpoint(peer.slot, endpoint);
     peer.expectAt(endpoint);

@@ -1,0 +1,37 @@
+/** Asking a running gateway, by its local API. */
+import { readdirSync } from 'node:fs';
+import { callApi } from '../control/api.ts';
+import { ERRORS, IsthmusError } from '../gateway/errors.ts';
+import type { ErrorCode } from '../gateway/errors.ts';
+import { RUN_FOLDER } from '../gateway/gateway.ts';
+
+/**
+ * The answer of the gateway on interface `name`, or of the only one that runs here, to a call such as `GET /v1/status`.
+ * Throws an `IsthmusError`: `ISTHMUS_NO_GATEWAY`, or what the gateway answers instead.
+ */
+export async function askGateway(name: string | undefined, method: 'GET' | 'POST', call: string): Promise<unknown> {
+  const path = `${RUN_FOLDER}/${name ?? onlyGateway()}.sock`;
+  const { status, body } = await callApi(path, method, call).catch((error: unknown): never => {
+    const { code, message } = error as NodeJS.ErrnoException;
+    const advice = code === 'EACCES' ? 'run as root' : 'is it running? start it with isthmus up FILE';
+    throw new IsthmusError('ISTHMUS_NO_GATEWAY', `no gateway answers at ${path} (${code ?? message}): ${advice}`);
+  });
+  if (status === 200) return body;
+  const { code, message } = body as { code: string; message: string };
+  throw new IsthmusError(Object.hasOwn(ERRORS, code) ? (code as ErrorCode) : 'ISTHMUS_INTERNAL', message);
+}
+
+function onlyGateway(): string {
+  const names = listSockets().map((file) => file.slice(0, -'.sock'.length));
+  if (names.length === 1) return names[0];
+  const found = names.length === 0 ? 'no gateway runs here' : `several gateways run here: ${names.join(', ')}`;
+  throw new IsthmusError('ISTHMUS_NO_GATEWAY', `${found}; name its interface`);
+}
+
+function listSockets(): string[] {
+  try {
+    return readdirSync(RUN_FOLDER).filter((file) => file.endsWith('.sock'));
+  } catch {
+    return [];
+  }
+}

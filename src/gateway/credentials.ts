@@ -1,0 +1,51 @@
+/** The identities under which a peering shakes hands. */
+import { readFileSync } from 'node:fs';
+import { derivePeering, publicKey } from '../noise/psk.ts';
+import type { Credential } from '../session/identities.ts';
+import type { Peer } from '../session/peer.ts';
+import type { PeeringConfig } from './config.ts';
+
+/** The identities of a peering, the one to try first in front. */
+export function credentialsOf({ keys }: PeeringConfig): Credential[] {
+  if (keys.kind === 'plain') {
+    const { privateKey: localPrivate, publicKey: remotePublic, presharedKey } = keys;
+    return [{ cipher: 'chacha20-poly1305', localPrivate, remotePublic, presharedKey }];
+  }
+  const bySpeed = hasAesInstructions()
+    ? (['aes-256-gcm', 'chacha20-poly1305'] as const)
+    : (['chacha20-poly1305', 'aes-256-gcm'] as const);
+  return (keys.cipher === 'auto' ? bySpeed : [keys.cipher]).map((cipher) => {
+    const { server, client, presharedKey } = derivePeering(keys.psk, cipher);
+    const [local, remote] = keys.role === 'server' ? [server, client] : [client, server];
+    return { cipher, localPrivate: local, remotePublic: publicKey(remote), presharedKey };
+  });
+}
+
+/** The identity that the peer last used, or would try first. */
+export function credentialOf(peer: Peer): Credential {
+  return peer.credential ?? peer.credentials[0];
+}
+
+/** Whether two configurations of a peering give it the same identities. */
+export function sameKeys(a: PeeringConfig['keys'], b: PeeringConfig['keys']): boolean {
+  const same = (x: Uint8Array, y: Uint8Array): boolean => Buffer.compare(x, y) === 0;
+  if (a.kind === 'plain' && b.kind === 'plain') {
+    return same(a.privateKey, b.privateKey) && same(a.publicKey, b.publicKey) && same(a.presharedKey, b.presharedKey);
+  }
+  return a.kind === 'psk' && b.kind === 'psk' && a.role === b.role && a.cipher === b.cipher && same(a.psk, b.psk);
+}
+
+/** Whether a session may go on from one to the other: the same keys of both ends under the same cipher. */
+export function sameIdentity(a: Credential, b: Credential): boolean {
+  return (
+    a.cipher === b.cipher &&
+    Buffer.compare(a.localPrivate, b.localPrivate) === 0 &&
+    Buffer.compare(a.remotePublic, b.remotePublic) === 0
+  );
+}
+
+let aes: boolean | undefined;
+
+function hasAesInstructions(): boolean {
+  return (aes ??= /^(flags|Features)\s*:.*\baes\b/m.test(readFileSync('/proc/cpuinfo', 'utf8')));
+}
