@@ -8,8 +8,10 @@
         "native/checksum.cc",
         "native/cipher.cc",
         "native/coalesce.cc",
+        "native/ring.cc",
         "native/segment.cc",
         "native/system.cc",
+        "native/transit.cc",
         "native/tun.cc",
         "native/udp.cc"
       ],

@@ -146,5 +146,6 @@ NAPI_MODULE_INIT() {
   registerTun(env, exports);
   registerUdp(env, exports);
   registerSystem(env, exports);
+  registerTransit(env, exports);
   return exports;
 }

@@ -63,9 +63,13 @@ void exportFunction(napi_env env, napi_value exports, const char* name, napi_cal
 
 double bootMilliseconds();
 
+/** Whether a group's rows are rows, and lie in the slab: JavaScript could have written anything. */
+bool isSound(const Queue* queue, const int32_t* group);
+
 void registerAead(napi_env env, napi_value exports);
 void registerTun(napi_env env, napi_value exports);
 void registerUdp(napi_env env, napi_value exports);
 void registerSystem(napi_env env, napi_value exports);
+void registerTransit(napi_env env, napi_value exports);
 
 }  // namespace isthmus

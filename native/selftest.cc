@@ -396,6 +396,7 @@ int main() {
   tryMixtures(200);
   tryRules();
   tryEdges();
+  tryRing(200000);
   tryMalformed(250000);
   return 0;
 }

@@ -226,4 +226,7 @@ struct Batch {
   ~Batch() { ASAN_UNPOISON_MEMORY_REGION(slab.data(), slab.size()); }
 };
 
+/** The ring between the threads, against a queue, with other people's writing in it, and with two threads at once. */
+void tryRing(int count);
+
 }  // namespace isthmus

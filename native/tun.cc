@@ -158,18 +158,6 @@ napi_value readTun(napi_env env, napi_callback_info info) {
   return fromInt(env, count > 0 ? count : -error);
 }
 
-/** Whether a group's rows are rows, and lie in the slab: JavaScript could have written anything. */
-bool isSound(const Queue* queue, const int32_t* group) {
-  int at = group[GROUP_FIRST];
-  for (int count = group[GROUP_COUNT]; count > 0; count--) {
-    if (at < 0 || at >= queue->rowCapacity) return false;
-    const int32_t* row = queue->rows + at * ROW_WORDS;
-    if (row[OFFSET] < 0 || row[LENGTH] < group[GROUP_HEADER] || row[OFFSET] > queue->slabSize - row[LENGTH]) return false;
-    at = row[NEXT];
-  }
-  return group[GROUP_COUNT] > 0 && group[GROUP_HEADER] >= 0;
-}
-
 /**
  * writeTun(queue, fd, vnet, groups): writes the groups whose VERDICT is 0, each as one packet. Returns how many were written;
  * status[STATUS_FAILED] counts those the kernel refused, whose VERDICT becomes -1, and STATUS_ERRNO says why the last was.
@@ -223,6 +211,17 @@ napi_value coalesce(napi_env env, napi_callback_info info) {
 }
 
 }  // namespace
+
+bool isSound(const Queue* queue, const int32_t* group) {
+  int at = group[GROUP_FIRST];
+  for (int count = group[GROUP_COUNT]; count > 0; count--) {
+    if (at < 0 || at >= queue->rowCapacity) return false;
+    const int32_t* row = queue->rows + at * ROW_WORDS;
+    if (row[OFFSET] < 0 || row[LENGTH] < group[GROUP_HEADER] || row[OFFSET] > queue->slabSize - row[LENGTH]) return false;
+    at = row[NEXT];
+  }
+  return group[GROUP_COUNT] > 0 && group[GROUP_HEADER] >= 0;
+}
 
 void registerTun(napi_env env, napi_value exports) {
   exportFunction(env, exports, "openTun", openTun);

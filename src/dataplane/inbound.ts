@@ -7,29 +7,32 @@
  *   4. replay     the counter must be new; then the sender is who it says, and may have moved (roaming)
  *   5. unpad      a keepalive ends here
  *   6. coalesce   runs of one flow of one peer become one super-packet
- *   7. source     the source must be the peer's; in a gateway the destination, in the peer's table, must be local
- *   8. judge      flow table and ACL, in a gateway; a SYN's segment size is lowered to what the tunnel carries
- *   9. write      to the TUN
+ *   7. decide     where it goes and whether it may (verdict.ts); some senders are told why not (answers.ts)
+ *   8. clamp      in a gateway, a SYN's segment size is lowered to what the tunnel carries
+ *   9. write      to the TUN, or hand on to the outbound thread what goes to another peer
  *
  * This thread alone writes the replay windows, and the counters of its direction.
  */
 import { DROP } from '../wire/drop.ts';
 import { ENDPOINT_WORDS } from '../wire/endpoint.ts';
 import { MESSAGE, MESSAGE_SIZE, TRANSPORT, TRANSPORT_OVERHEAD } from '../wire/messages.ts';
+import { takeHop } from '../wire/hops.ts';
 import { clampMss } from '../wire/mss.ts';
 import { Packet } from '../wire/packet.ts';
 import type { EndpointStore, InboundQueue } from '../nic/index.ts';
-import { BUFFER, GROUP, ROW, STATUS } from '../nic/layout.ts';
+import { BUFFER, GROUP, HAND_ON, NO_ROOM, ROW, STATUS } from '../nic/layout.ts';
 import { IN, Policy } from '../policy/policy.ts';
 import { Routing } from '../routing/routing.ts';
 import { LOCAL } from '../routing/target.ts';
 import { ReplayWindow } from '../session/replay.ts';
+import { Answers } from './answers.ts';
 import { COUNTER, countDrop, rowOf } from './counters.ts';
 import type { Counters } from './counters.ts';
 import { MAX_QUEUED_HANDSHAKES, SHARED } from './messages.ts';
 import type { InboundOrder, Report } from './messages.ts';
 import { callsForLull } from './moderation.ts';
 import { Seen } from './seen.ts';
+import { Verdict } from './verdict.ts';
 
 /** A key to open with. A responder's is confirmed by the first message under it. */
 interface ReceiveKey {
@@ -43,7 +46,6 @@ interface ReceiveKey {
 
 interface InboundPeer {
   readonly slot: number;
-  acl: number;
   /** As last seen; where the peer is said to be can differ, if a handshake or the operator moved it since. */
   readonly endpoint: Int32Array;
 }
@@ -67,10 +69,11 @@ export class Inbound {
   /** The buffer of the batch whose sender was last compared with its peer's endpoint, and that peer. */
   #placedBuffer = -1;
   #placedPeer: InboundPeer | undefined;
-  #routing = new Routing();
   readonly #seen = new Seen(IN);
-  #policy: Policy | undefined;
-  #mtu = 1420;
+  readonly #verdict = new Verdict();
+  readonly #answers: Answers;
+  /** Groups of the batch that go to another peer. */
+  #inTransit = 0;
 
   constructor(
     queue: InboundQueue,
@@ -84,6 +87,7 @@ export class Inbound {
     this.#endpoints = endpoints;
     this.#shared = shared;
     this.#report = report;
+    this.#answers = new Answers(queue);
     this.#view = new DataView(queue.slab.buffer, queue.slab.byteOffset, queue.slab.byteLength);
     this.#rowKeys = new Array<ReceiveKey | undefined>(queue.rows.length / ROW.words).fill(undefined);
   }
@@ -123,13 +127,16 @@ export class Inbound {
         this.#queue.useSocket(order.fd);
         break;
       case 'mtu':
-        this.#mtu = order.mtu;
+        this.#verdict.mtu = order.mtu;
+        break;
+      case 'addresses':
+        this.#answers.addresses = order.addresses;
         break;
       case 'routing':
-        this.#routing = new Routing(order.routing);
+        this.#verdict.routing = new Routing(order.routing);
         break;
       case 'policy':
-        this.#policy = new Policy(order.program, order.flows, order.counters);
+        this.#verdict.policy = new Policy(order.program, order.flows, order.counters);
         break;
       case 'flowLog':
         this.#seen.use(order.into);
@@ -137,14 +144,13 @@ export class Inbound {
       case 'flowRules':
         this.#seen.countRulesFrom(order.base);
         break;
-      case 'peer': {
-        const peer = this.#peer(order.slot);
-        peer.acl = order.acl;
-        peer.endpoint.fill(0);
+      case 'peer':
+        this.#verdict.acls[order.slot] = order.acl;
+        this.#peer(order.slot).endpoint.fill(0);
         break;
-      }
       case 'peerGone':
         this.#peers.delete(order.slot);
+        this.#verdict.acls[order.slot] = -1;
         this.#counters.fill(0, rowOf(order.slot), rowOf(order.slot + 1));
         break;
       case 'receiveKey':
@@ -228,12 +234,26 @@ export class Inbound {
     queue.open(count);
     for (let row = 0; row < count; row++) this.#accept(row);
     const groups = queue.coalesce(count);
+    this.#inTransit = 0;
     for (let group = 0; group < groups; group++) this.#decide(group * GROUP.words);
     queue.writeTun(groups);
     if (queue.status[STATUS.failed] > 0) {
       countDrop(this.#counters, -1, DROP['write-failed'], queue.status[STATUS.failed]);
     }
+    if (this.#inTransit > 0) this.#handOn(groups);
     return 0;
+  }
+
+  /** Step 9 for what goes to other peers. */
+  #handOn(count: number): void {
+    const { groups, rows, status } = this.#queue;
+    this.#queue.handOn(count);
+    if (status[STATUS.failed] === 0) return;
+    for (let group = 0; group < count * GROUP.words; group += GROUP.words) {
+      if (groups[group + GROUP.verdict] !== NO_ROOM) continue;
+      const from = rows[groups[group + GROUP.first] * ROW.words + ROW.peer];
+      countDrop(this.#counters, from, DROP['transit-queue-full'], groups[group + GROUP.count]);
+    }
   }
 
   /** Steps 4 and 5. A row that goes on has verdict 0 and the inner packet's offset and length. */
@@ -274,7 +294,7 @@ export class Inbound {
     rows[at + ROW.length] = inner;
   }
 
-  /** Steps 7 and 8 for the group that begins at word `group`. */
+  /** Steps 7 and 8, for the group that begins at word `group`. */
   #decide(group: number): void {
     const { rows, groups, slab, clock } = this.#queue;
     const packet = this.#packet;
@@ -282,26 +302,41 @@ export class Inbound {
     const count = groups[group + GROUP.count];
     const slot = rows[at + ROW.peer];
     const offset = rows[at + ROW.offset];
-    let reason = 0;
-    let rule = -1;
-    if (!packet.parse(slab, offset, rows[at + ROW.length])) reason = DROP['malformed-packet'];
-    else if (this.#routing.owner(packet.version, packet.src0, packet.src1, packet.src2, packet.src3) !== slot) {
-      reason = DROP['source-not-allowed'];
-    } else if (this.#policy !== undefined) {
-      const destination = this.#routing.route(slot, packet.version, packet.dst0, packet.dst1, packet.dst2, packet.dst3);
-      if (destination !== LOCAL) reason = DROP['destination-not-local'];
-      else {
-        const seconds = (clock[0] / 1000) | 0;
-        const { acl } = this.#rowKeys[groups[group + GROUP.first]]!.peer;
-        reason = this.#policy.judge(packet, slab, offset, slot, acl, IN, seconds, count);
-        rule = this.#policy.rule;
-        if (reason === 0) clampMss(packet, slab, offset, this.#mtu);
-      }
+    const verdict = this.#verdict;
+    let reason = DROP['malformed-packet'];
+    if (packet.parse(slab, offset, rows[at + ROW.length])) {
+      reason = verdict.inbound(packet, slab, offset, slot, (clock[0] / 1000) | 0, count);
+      this.#note(group, slot, reason, verdict.rule, count);
+      if (reason !== 0) this.#answer(reason, offset, slot);
     }
     groups[group + GROUP.verdict] = reason;
-    if (reason !== DROP['malformed-packet']) this.#note(group, slot, reason, rule, count);
-    if (reason !== 0) countDrop(this.#counters, slot, reason, count);
-    else this.#counters[rowOf(slot) + COUNTER.packets] += count;
+    if (reason !== 0) return countDrop(this.#counters, slot, reason, count);
+    this.#counters[rowOf(slot) + COUNTER.packets] += count;
+    if (verdict.policy === undefined) return;
+    clampMss(packet, slab, offset, verdict.mtu);
+    if (verdict.target === LOCAL) return;
+    if (verdict.isTooBig) return this.#fragment(group, slot);
+    takeHop(packet.version, slab, offset);
+    groups[group + GROUP.peer] = verdict.target;
+    groups[group + GROUP.verdict] = HAND_ON;
+    this.#inTransit++;
+  }
+
+  #answer(reason: number, offset: number, slot: number): void {
+    const unsent = this.#answers.answer(reason, this.#packet, offset, slot, this.#verdict.mtu);
+    if (unsent !== 0) countDrop(this.#counters, slot, unsent, 1);
+  }
+
+  /** Sends on the packets of a group that are too big for where they go, each in fragments. */
+  #fragment(group: number, slot: number): void {
+    const { rows, groups } = this.#queue;
+    const { target, mtu } = this.#verdict;
+    groups[group + GROUP.verdict] = -1;
+    for (let row = groups[group + GROUP.first]; row >= 0; row = rows[row * ROW.words + ROW.next]) {
+      const at = row * ROW.words;
+      const lost = this.#answers.fragment(rows[at + ROW.offset], rows[at + ROW.length], target, mtu);
+      if (lost !== 0) countDrop(this.#counters, slot, lost, 1);
+    }
   }
 
   #note(group: number, slot: number, reason: number, rule: number, count: number): void {
@@ -330,7 +365,7 @@ export class Inbound {
   #peer(slot: number): InboundPeer {
     let peer = this.#peers.get(slot);
     if (peer === undefined) {
-      peer = { slot, acl: -1, endpoint: new Int32Array(ENDPOINT_WORDS) };
+      peer = { slot, endpoint: new Int32Array(ENDPOINT_WORDS) };
       this.#peers.set(slot, peer);
     }
     return peer;

@@ -6,12 +6,15 @@ import type { PolicyCounters } from '../policy/policy.ts';
 import type { RoutingProgram } from '../routing/routing.ts';
 import type { Counter } from '../session/constants.ts';
 import type { Endpoint } from '../wire/endpoint.ts';
+import type { GatewayAddresses } from '../wire/icmp.ts';
 import type { KeyHandle } from '../nic/index.ts';
 
 /** Main thread to both threads. */
 export type SharedOrder =
   | { type: 'socket'; fd: number; gso: boolean }
   | { type: 'mtu'; mtu: number }
+  /** What the gateway's ICMP errors come from. */
+  | { type: 'addresses'; addresses: GatewayAddresses }
   | { type: 'routing'; routing: RoutingProgram }
   /** From now on every packet is judged; a device without this is plain WireGuard, where allowed IPs decide. */
   | { type: 'policy'; program: AclProgram; flows: FlowTableData; counters: PolicyCounters }

@@ -3,11 +3,13 @@
  *
  *   1. read       a batch from the TUN; a super-packet is one row
  *   2. parse      malformed ones are dropped
- *   3. route      the destination's longest match, in the local VPC's table; in a gateway the source must be local
- *   4. judge      flow table and ACL, in a gateway; a SYN's segment size is lowered to what the tunnel carries
+ *   3. decide     where it goes and whether it may (verdict.ts)
+ *   4. clamp      in a gateway, a SYN's segment size is lowered to what the tunnel carries
  *   5. key        the peer's current key and the next counters; without a session the packet waits (staged)
  *   6. seal       the batch, cut into segments, padded
  *   7. send       in runs of equal datagrams
+ *
+ * What the inbound thread hands on, from one peer to another, is decided already and takes steps 5 to 7.
  *
  * This thread alone writes the send counters, and the counters of its direction.
  */
@@ -18,7 +20,7 @@ import type { OutboundQueue } from '../nic/index.ts';
 import { ROW, RUN, STATUS } from '../nic/layout.ts';
 import { OUT, Policy } from '../policy/policy.ts';
 import { Routing } from '../routing/routing.ts';
-import { LOCAL } from '../routing/target.ts';
+import { BLACKHOLE } from '../routing/target.ts';
 import { REJECT_AFTER_MESSAGES, REKEY_AFTER_MESSAGES } from '../session/constants.ts';
 import { Staging } from '../session/staging.ts';
 import { COUNTER, MAX_PEERS, countDrop, rowOf } from './counters.ts';
@@ -26,6 +28,7 @@ import type { Counters } from './counters.ts';
 import { callsForLull } from './moderation.ts';
 import type { OutboundOrder, Report } from './messages.ts';
 import { Seen } from './seen.ts';
+import { Verdict } from './verdict.ts';
 
 /** The counter's limit, as unsigned words. */
 const REJECT_HI = REJECT_AFTER_MESSAGES.hi >>> 0;
@@ -42,10 +45,8 @@ export class Outbound {
   readonly #counters: Counters;
   readonly #report: (report: Report) => void;
   readonly #packet = new Packet();
-  #routing = new Routing();
   readonly #seen = new Seen(OUT);
-  #policy: Policy | undefined;
-  #mtu = 1420;
+  readonly #verdict = new Verdict();
 
   // By peer slot. A key of 0 is none.
   readonly #key = new Int32Array(MAX_PEERS);
@@ -54,7 +55,6 @@ export class Outbound {
   readonly #counterHi = new Float64Array(MAX_PEERS);
   readonly #expiresAt = new Float64Array(MAX_PEERS);
   readonly #wantedAt = new Float64Array(MAX_PEERS).fill(-Infinity);
-  readonly #acl = new Int32Array(MAX_PEERS).fill(-1);
   /** When a message last went out under the key. */
   readonly #keyUsedAt = new Float64Array(MAX_PEERS).fill(-Infinity);
   readonly #staging = new Map<number, Staging>();
@@ -68,16 +68,35 @@ export class Outbound {
   /** Whether the last batch was one of few and small packets. */
   isLull = false;
 
-  /** Carries one batch. Returns packets read, or a negative errno if there was none. */
+  /** Carries one batch of each kind. Returns packets read, or a negative errno if there was none. */
   round(): number {
+    const transit = this.#carryTransit();
     const count = this.#queue.readTun(this.#queue.rows.length / ROW.words);
     this.isLull = false;
-    if (count <= 0) return count;
+    if (count <= 0) return transit > 0 ? transit : count;
     for (let row = 0; row < count; row++) this.#decide(row * ROW.words);
     this.#transmit(count);
     const { rows } = this.#queue;
     const last = (count - 1) * ROW.words;
     this.isLull = callsForLull(count, rows[last + ROW.offset] + rows[last + ROW.length]);
+    return transit > 0 ? transit + count : count;
+  }
+
+  /** Sends what the inbound thread handed on. */
+  #carryTransit(): number {
+    const { rows, slab } = this.#queue;
+    const count = this.#queue.readTransit(rows.length / ROW.words);
+    if (count <= 0) return count;
+    for (let row = 0; row < count * ROW.words; row += ROW.words) {
+      const slot = rows[row + ROW.endpoint];
+      const segments = rows[row + ROW.segments];
+      if (slot < 0 || slot >= MAX_PEERS) continue;
+      if (this.#packet.parse(slab, rows[row + ROW.offset], rows[row + ROW.length])) {
+        this.#note(row, slot, DROP.none, -1, segments);
+      }
+      this.#admit(row, slot, segments);
+    }
+    this.#transmit(count);
     return count;
   }
 
@@ -87,13 +106,13 @@ export class Outbound {
         this.#queue.useSocket(order.fd, order.gso);
         break;
       case 'mtu':
-        this.#mtu = order.mtu;
+        this.#verdict.mtu = order.mtu;
         break;
       case 'routing':
-        this.#routing = new Routing(order.routing);
+        this.#verdict.routing = new Routing(order.routing);
         break;
       case 'policy':
-        this.#policy = new Policy(order.program, order.flows, order.counters);
+        this.#verdict.policy = new Policy(order.program, order.flows, order.counters);
         break;
       case 'flowLog':
         this.#seen.use(order.into);
@@ -102,7 +121,7 @@ export class Outbound {
         this.#seen.countRulesFrom(order.base);
         break;
       case 'peer':
-        this.#acl[order.slot] = order.acl;
+        this.#verdict.acls[order.slot] = order.acl;
         break;
       case 'peerGone':
         this.#forget(order.slot);
@@ -122,7 +141,7 @@ export class Outbound {
     }
   }
 
-  /** Steps 2 to 5 for the row that begins at word `row`. */
+  /** Steps 2 to 4, and 5 for the row that begins at word `row`. */
   #decide(row: number): void {
     const { rows, slab, clock } = this.#queue;
     const packet = this.#packet;
@@ -131,21 +150,20 @@ export class Outbound {
     if (segments === 0 || !packet.parse(slab, offset, rows[row + ROW.length])) {
       return this.#drop(row, -1, DROP['malformed-packet'], 1);
     }
-    const slot = this.#routing.route(-1, packet.version, packet.dst0, packet.dst1, packet.dst2, packet.dst3);
-    if (slot < 0 || slot === LOCAL) return this.#refuse(row, -1, DROP['no-route'], -1, segments);
-    if (this.#policy !== undefined) {
-      const source = this.#routing.owner(packet.version, packet.src0, packet.src1, packet.src2, packet.src3);
-      if (source !== LOCAL) return this.#refuse(row, slot, DROP['source-not-local'], -1, segments);
-      const seconds = (clock[0] / 1000) | 0;
-      const reason = this.#policy.judge(packet, slab, offset, slot, this.#acl[slot], OUT, seconds, segments);
-      const { rule } = this.#policy;
-      if (reason !== 0) return this.#refuse(row, slot, reason, rule, segments);
-      this.#note(row, slot, 0, rule, segments);
-      clampMss(packet, slab, offset, this.#mtu);
-    }
+    const verdict = this.#verdict;
+    const reason = verdict.outbound(packet, slab, offset, (clock[0] / 1000) | 0, segments);
+    const slot = verdict.target < BLACKHOLE ? verdict.target : -1;
+    this.#note(row, slot, reason, verdict.rule, segments);
+    if (reason !== 0) return this.#drop(row, slot, reason, segments);
+    if (verdict.policy !== undefined) clampMss(packet, slab, offset, verdict.mtu);
+    this.#admit(row, slot, segments);
+  }
+
+  /** Step 5 for a row that goes to the peer in `slot`. */
+  #admit(row: number, slot: number, segments: number): void {
     if (!this.#takeCounters(row, slot, segments)) return this.#stage(row, slot);
     const mine = rowOf(slot);
-    this.#counters[mine + COUNTER.dataAt] = clock[0];
+    this.#counters[mine + COUNTER.dataAt] = this.#queue.clock[0];
     this.#counters[mine + COUNTER.packets] += segments;
   }
 
@@ -175,7 +193,7 @@ export class Outbound {
   #transmit(count: number): void {
     const queue = this.#queue;
     for (let from = 0; from < count;) {
-      const to = queue.seal(from, count, this.#mtu);
+      const to = queue.seal(from, count, this.#verdict.mtu);
       if (to < 0) return;
       if (queue.status[STATUS.failed] > 0) this.#countUnsealed(from, to);
       const runs = queue.status[STATUS.runs];
@@ -206,12 +224,6 @@ export class Outbound {
       if (rows[row + ROW.key] === 0 || rows[row + ROW.verdict] === 0) continue;
       countDrop(this.#counters, rows[row + ROW.endpoint], DROP['key-expired'], rows[row + ROW.segments]);
     }
-  }
-
-  /** Drops the packet that was parsed last, and notes it. */
-  #refuse(row: number, slot: number, reason: number, rule: number, count: number): void {
-    this.#note(row, slot, reason, rule, count);
-    this.#drop(row, slot, reason, count);
   }
 
   #note(row: number, slot: number, reason: number, rule: number, count: number): void {
@@ -294,7 +306,7 @@ export class Outbound {
   #forget(slot: number): void {
     this.#discardStaged(slot);
     this.#key[slot] = 0;
-    this.#acl[slot] = -1;
+    this.#verdict.acls[slot] = -1;
     this.#wantedAt[slot] = -Infinity;
     this.#counters.fill(0, rowOf(slot), rowOf(slot + 1));
   }

@@ -4,7 +4,7 @@ import { constants } from 'node:os';
 import { basename } from 'node:path';
 import { parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads';
 import { captureInbound, captureOutbound } from '../nic/capture.ts';
-import type { Queue } from '../nic/index.ts';
+import type { Queue, TransitRing } from '../nic/index.ts';
 import { endpoints, inboundQueue, outboundQueue } from '../nic/native.ts';
 import type { Tun } from '../nic/native.ts';
 import { EVENT } from '../nic/layout.ts';
@@ -22,6 +22,9 @@ export interface WorkerData {
   readonly wakeFd: number;
   readonly counters: Counters;
   readonly shared: Int32Array;
+  /** By which the inbound thread hands on to the outbound one, and what wakes that. */
+  readonly ring: TransitRing;
+  readonly outboundWakeFd: number;
   /** A pcap file to which every packet of the overlay is added, or empty. */
   readonly capture: string;
 }
@@ -35,7 +38,7 @@ const YIELDS = 2;
 /** The thread's own row of the counters. */
 const OWN = rowOf(-1);
 
-const { direction, tun, wakeFd, counters, shared, capture } = workerData as WorkerData;
+const { direction, tun, wakeFd, counters, shared, ring, outboundWakeFd, capture } = workerData as WorkerData;
 const port = parentPort!;
 const report = (message: Report): void => port.postMessage(message);
 const ready = (): void => report({ type: 'ready', tid: Number(basename(readlinkSync('/proc/thread-self'))) });
@@ -91,12 +94,12 @@ function obey(apply: (order: never) => void): boolean {
 }
 
 if (direction === 'outbound') {
-  const queue = captureOutbound(outboundQueue(tun, wakeFd), capture);
+  const queue = captureOutbound(outboundQueue(tun, wakeFd, ring), capture);
   const outbound = new Outbound(queue, counters, report);
   ready();
   run(queue, outbound, (order: OutboundOrder) => outbound.apply(order));
 } else {
-  const queue = captureInbound(inboundQueue(tun, wakeFd), capture);
+  const queue = captureInbound(inboundQueue(tun, wakeFd, ring, outboundWakeFd), capture);
   const inbound = new Inbound(queue, counters, endpoints, shared, report);
   ready();
   run(queue, inbound, (order: InboundOrder) => inbound.apply(order));

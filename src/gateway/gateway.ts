@@ -24,7 +24,7 @@ import type { Sighting } from './last-seen.ts';
 import { changeLink } from './link.ts';
 import type { LinkChange, LinkState } from './link.ts';
 import { addRoute, automaticMtu, configureLink, enableForwarding } from './network.ts';
-import { compileRouting, kernelRoutes } from './routing.ts';
+import { answeringAddresses, compileRouting, kernelRoutes } from './routing.ts';
 import { Rules } from './rules.ts';
 import type { GatewayStatus, PeerStatus } from './status.ts';
 import { Tunnel } from './tunnel.ts';
@@ -282,6 +282,7 @@ export class Gateway {
   #route(): void {
     const slots = new Map(Array.from(this.#peerings.values(), ({ config, peer }) => [config.name, peer.slot]));
     this.tunnel.setRouting(compileRouting(this.#config, slots));
+    this.tunnel.setAddresses(answeringAddresses(this.#config.addresses));
   }
 
   /** Finds the peer's endpoint, by its configuration or by memory, and calls it. */

@@ -7,6 +7,7 @@ import type { Prefix } from '../routing/prefix.ts';
 import { associations } from '../routing/routing.ts';
 import type { RoutingProgram } from '../routing/routing.ts';
 import { LOCAL } from '../routing/target.ts';
+import type { GatewayAddresses } from '../wire/icmp.ts';
 import type { GatewayConfig } from './config.ts';
 
 /**
@@ -24,6 +25,13 @@ export function compileRouting(config: GatewayConfig, slots: ReadonlyMap<string,
   const association = associations(MAX_PEERS, 1);
   association[0] = 0;
   return { owners: everything, tables: [everything, buildPrefixTable(local)], association };
+}
+
+/** What the gateway's ICMP errors come from: the first of its overlay addresses of each family. */
+export function answeringAddresses(addresses: readonly Prefix[]): GatewayAddresses {
+  const first = (family: 4 | 6): Int32Array =>
+    Int32Array.from(addresses.find((prefix) => prefix.family === family)?.address ?? [0, 0, 0, 0]);
+  return { ipv4: first(4), ipv6: first(6) };
 }
 
 /** The peers' subnets and addresses, but for those that the interface's own networks hold already. */

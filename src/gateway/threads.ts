@@ -2,6 +2,7 @@
 import { once } from 'node:events';
 import { Worker } from 'node:worker_threads';
 import { closeFd, createWake, wake } from '../nic/native.ts';
+import type { TransitRing } from '../nic/index.ts';
 import type { Tun } from '../nic/native.ts';
 import { COUNTER, createCounters, rowOf } from '../dataplane/counters.ts';
 import type { Counters } from '../dataplane/counters.ts';
@@ -19,22 +20,28 @@ export class DataThread<Order extends OutboundOrder | InboundOrder> {
   readonly shared = new Int32Array(new SharedArrayBuffer(SHARED.words * Int32Array.BYTES_PER_ELEMENT));
   readonly #direction: Direction;
   readonly #worker: Worker;
-  readonly #wakeFd = createWake();
+  readonly wakeFd = createWake();
   #ended = false;
   #tid = 0;
   #held: Order[] | undefined;
 
-  /** `failed` hears of the thread's end, unless it was ordered. */
+  /**
+   * `ring` is what the two threads of a tunnel share, `outboundWakeFd` the outbound one's, which is made first. `failed`
+   * hears of the thread's end, unless it was ordered.
+   */
   constructor(
     direction: Direction,
     tun: Tun,
     capture: string,
+    ring: TransitRing,
+    outboundWakeFd: number | undefined,
     report: (report: Report) => void,
     failed: (error: Error) => void,
   ) {
     this.#direction = direction;
-    const { counters, shared } = this;
-    const workerData: WorkerData = { direction, tun, wakeFd: this.#wakeFd, counters, shared, capture };
+    const { counters, shared, wakeFd } = this;
+    const wake = { wakeFd, outboundWakeFd: outboundWakeFd ?? wakeFd };
+    const workerData: WorkerData = { direction, tun, ...wake, counters, shared, ring, capture };
     this.#worker = new Worker(new URL('../dataplane/worker.js', import.meta.url), { workerData, name: direction });
     this.#worker.on('message', report);
     this.#worker.on('error', (error: Error) => failed(error));
@@ -71,7 +78,7 @@ export class DataThread<Order extends OutboundOrder | InboundOrder> {
     this.#worker.postMessage(order);
     Atomics.add(this.shared, SHARED.orders, 1);
     Atomics.notify(this.shared, SHARED.orders);
-    wake(this.#wakeFd);
+    wake(this.wakeFd);
   }
 
   /** Keeps what is ordered from now on until `release`, with which all of it takes effect at once. */
@@ -93,6 +100,6 @@ export class DataThread<Order extends OutboundOrder | InboundOrder> {
       this.#ended = true;
       await exit;
     }
-    closeFd(this.#wakeFd);
+    closeFd(this.wakeFd);
   }
 }

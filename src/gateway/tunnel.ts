@@ -3,7 +3,17 @@
  * peers are, and what they may send, is said by its owner: a gateway (gateway.ts) or a plain device (device.ts).
  */
 import { generateKeyPairSync, randomBytes } from 'node:crypto';
-import { bootTime, closeFd, endpoints, keys, openUdp, sendDatagram, setMark, tunState } from '../nic/native.ts';
+import {
+  bootTime,
+  closeFd,
+  createTransitRing,
+  endpoints,
+  keys,
+  openUdp,
+  sendDatagram,
+  setMark,
+  tunState,
+} from '../nic/native.ts';
 import type { Tun, UdpSocket } from '../nic/native.ts';
 import { COUNTER, MAX_PEERS, countDrop, rowOf, sharedActivity } from '../dataplane/counters.ts';
 import { SHARED } from '../dataplane/messages.ts';
@@ -21,6 +31,7 @@ import type { Peer, PeerOptions } from '../session/peer.ts';
 import { DROP, DROP_REASONS } from '../wire/drop.ts';
 import { ENDPOINT_WORDS } from '../wire/endpoint.ts';
 import type { Endpoint } from '../wire/endpoint.ts';
+import type { GatewayAddresses } from '../wire/icmp.ts';
 import type { ThreadStatus } from './status.ts';
 import { DataThread } from './threads.ts';
 
@@ -114,8 +125,9 @@ export class Tunnel {
     this.ended = new Promise((resolve) => (this.#end = resolve));
     const failed = (error: Error): void => this.#end({ reason: 'failed', error });
     const report = (message: Report): void => this.#hear(message);
-    this.#outbound = new DataThread('outbound', tun, capture, report, failed);
-    this.#inbound = new DataThread('inbound', tun, capture, report, failed);
+    const ring = createTransitRing();
+    this.#outbound = new DataThread('outbound', tun, capture, ring, undefined, report, failed);
+    this.#inbound = new DataThread('inbound', tun, capture, ring, this.#outbound.wakeFd, report, failed);
     const environment = {
       random: (length: number) => new Uint8Array(randomBytes(length)),
       ephemeral: newKeyPair,
@@ -180,6 +192,11 @@ export class Tunnel {
   /** Who owns which addresses, and what goes where. Replaces all routes at once. */
   setRouting(routing: RoutingProgram): void {
     this.#orderBoth({ type: 'routing', routing });
+  }
+
+  /** What the gateway's ICMP errors come from. */
+  setAddresses(addresses: GatewayAddresses): void {
+    this.#inbound.order({ type: 'addresses', addresses });
   }
 
   /** From now on every packet is judged. Each thread counts for itself. */

@@ -30,12 +30,17 @@ export interface Queue {
   schedule(bulk: boolean): void;
 }
 
+/** Memory that both directions share: what goes from one peer to another passes through it. */
+export type TransitRing = Int32Array<SharedArrayBuffer>;
+
 /** TUN to UDP. */
 export interface OutboundQueue extends Queue {
   /** `RUN` descriptors of what was sealed; valid until the next seal. */
   readonly runs: Int32Array;
   /** Reads packets into `slab` and `rows`. */
   readTun(maxRows: number): number;
+  /** Takes what the inbound direction handed on into `slab` and `rows`; a row's `endpoint` is the peer that it is for. */
+  readTransit(maxRows: number): number;
   /** Seals the rows [from, to) whose key is set. Returns the row it stopped before; send, and go on from there. */
   seal(from: number, to: number, mtu: number): number;
   /** Sends what was sealed. Returns datagrams sent; `STATUS.failed` counts the others. */
@@ -57,6 +62,10 @@ export interface InboundQueue extends Queue {
   coalesce(count: number): number;
   /** Writes the groups whose verdict is 0. Returns how many were written; `STATUS.failed` counts the others. */
   writeTun(groups: number): number;
+  /** Hands on the groups whose verdict is `HAND_ON`. Returns how many; `STATUS.failed` counts those now `NO_ROOM`. */
+  handOn(groups: number): number;
+  /** Hands on the packet that `bytes` begins with, to the peer in `slot`. False if there is no room. */
+  handOnPacket(bytes: Uint8Array, length: number, slot: number): boolean;
   useSocket(fd: number): void;
 }
 

@@ -40,10 +40,20 @@ export const GROUP = {
   length: 2,
   /** Bytes of IP and transport header; 0 when the count is 1. */
   header: 5,
-  /** 0: write it. Anything else: dropped. */
+  /** The peer that the packets came from; of a group that is handed on, the one that it goes to. */
+  peer: 6,
+  /** 0: write it. `HAND_ON`: to another peer. Anything else: dropped. */
   verdict: 7,
   words: 8,
 } as const;
+
+/** A group's verdict: not to the TUN but, by the ring between the threads, to the peer that the group then names. */
+export const HAND_ON = -2;
+/** What that verdict becomes where the ring has no room. */
+export const NO_ROOM = -3;
+
+/** Words of the ring between the threads (native/ring.h); what lies behind is the native layer's. */
+export const RING = { head: 0, tail: 16, sleeping: 32 } as const;
 
 /** A received buffer: one datagram, or several of `segment` bytes each (the last may be shorter). */
 export const BUFFER = { offset: 0, length: 1, segment: 2, endpoint: 4, words: 16 } as const;

@@ -4,9 +4,20 @@
  */
 import { ENDPOINT, ENDPOINT_WORDS } from '../wire/endpoint.ts';
 import type { Endpoint } from '../wire/endpoint.ts';
-import type { EndpointStore, InboundQueue, OutboundQueue } from './index.ts';
+import type { EndpointStore, InboundQueue, OutboundQueue, TransitRing } from './index.ts';
 import { BUFFER, GROUP, RECEIVE_BUFFER, ROW, RUN, STATUS } from './layout.ts';
-import { coalesceRows, discardSealed, inboundMemory, openRows, outboundMemory, sealRows } from './native.ts';
+import {
+  coalesceRows,
+  createTransitRing,
+  discardSealed,
+  handOnGroups,
+  handOnPacket,
+  inboundMemory,
+  openRows,
+  outboundMemory,
+  readRing,
+  sealRows,
+} from './native.ts';
 
 export interface OutboundIo {
   /**
@@ -32,7 +43,11 @@ const MAX_PACKET = 65535;
 /** Where packets may begin, and what is kept free behind each. */
 const ALIGNMENT = 64;
 
-export function memoryOutbound(io: OutboundIo): OutboundQueue {
+/** Nobody sleeps in memory. */
+const NO_WAKE = -1;
+
+/** `ring`: the one that the inbound twin of the same gateway hands on by. */
+export function memoryOutbound(io: OutboundIo, ring: TransitRing = createTransitRing()): OutboundQueue {
   const { slab, rows, clock, status, sealed, table: runs, handle } = outboundMemory();
   let connected = false;
   return {
@@ -57,6 +72,7 @@ export function memoryOutbound(io: OutboundIo): OutboundQueue {
       }
       return count;
     },
+    readTransit: (maxRows) => readRing(handle, ring, maxRows),
     seal: (from, to, mtu) => sealRows(handle, from, to, mtu),
     send: () => {
       let sent = 0;
@@ -90,7 +106,7 @@ export function memoryOutbound(io: OutboundIo): OutboundQueue {
 }
 
 /** A group of packets that the machine would write as one is written packet by packet. */
-export function memoryInbound(io: InboundIo): InboundQueue {
+export function memoryInbound(io: InboundIo, ring: TransitRing = createTransitRing()): InboundQueue {
   const { slab, rows, clock, status, table: buffers, groups, handle } = inboundMemory();
   let connected = false;
   const writeGroup = (group: number): boolean => {
@@ -136,6 +152,8 @@ export function memoryInbound(io: InboundIo): InboundQueue {
       status[STATUS.failed] = failed;
       return written;
     },
+    handOn: (count) => handOnGroups(handle, ring, NO_WAKE, count),
+    handOnPacket: (bytes, length, slot) => handOnPacket(ring, NO_WAKE, bytes, length, slot),
     useSocket: (fd) => {
       connected = fd >= 0;
     },

@@ -4,8 +4,8 @@ import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { Endpoint } from '../wire/endpoint.ts';
 import { CIPHER_NUMBER } from './index.ts';
-import type { EndpointStore, InboundQueue, KeyHandle, KeyStore, OutboundQueue } from './index.ts';
-import { BUFFER, GROUP, RECEIVE_BUFFER, ROW, STATUS } from './layout.ts';
+import type { EndpointStore, InboundQueue, KeyHandle, KeyStore, OutboundQueue, TransitRing } from './index.ts';
+import { BUFFER, EVENT, GROUP, RECEIVE_BUFFER, RING, ROW, STATUS } from './layout.ts';
 
 /** An opened TUN, with the offloads that this kernel gave it. */
 export interface Tun {
@@ -62,6 +62,9 @@ interface Addon {
   bootTime(): number;
   closeFd(fd: number): void;
   listenUnix(path: string): number;
+  handOn(queue: NativeQueue, ring: TransitRing, wakeFd: number, groups: number): number;
+  handOnPacket(ring: TransitRing, wakeFd: number, bytes: Uint8Array, length: number, target: number): number;
+  readTransit(queue: NativeQueue, ring: TransitRing, maxRows: number): number;
 }
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '../../..');
@@ -111,6 +114,14 @@ const INBOUND = { buffers: 16, rows: 2048 } as const;
 /** Segments per UDP_SEGMENT call that every kernel with it takes. */
 const MAX_SEGMENTS = 64;
 
+/** Bytes of the ring between the threads: its words, and records for some sixty super-packets. */
+const RING_BYTES = 256 + (4 << 20);
+
+/** The memory by which the inbound direction hands packets to the outbound one. */
+export function createTransitRing(): TransitRing {
+  return new Int32Array(new SharedArrayBuffer(RING_BYTES));
+}
+
 /** What the outbound direction works in. */
 export function outboundMemory() {
   const memory = {
@@ -145,8 +156,21 @@ export const coalesceRows = (queue: NativeQueue, count: number): number => addon
 /** Empties the queue of what was sealed: no socket has the fd -1. */
 export const discardSealed = (queue: NativeQueue): void => void addon.send(queue, -1);
 
+/** The ring's steps for a queue, which touch memory only but for the wake. */
+export const handOnGroups = (queue: NativeQueue, ring: TransitRing, wakeFd: number, groups: number): number =>
+  addon.handOn(queue, ring, wakeFd, groups);
+export const handOnPacket = (
+  ring: TransitRing,
+  wakeFd: number,
+  bytes: Uint8Array,
+  length: number,
+  slot: number,
+): boolean => addon.handOnPacket(ring, wakeFd, bytes, length, slot) === 0;
+export const readRing = (queue: NativeQueue, ring: TransitRing, maxRows: number): number =>
+  Atomics.load(ring, RING.head) === ring[RING.tail] ? 0 : addon.readTransit(queue, ring, maxRows);
+
 /** `wakeFd` ends its waits. */
-export function outboundQueue(tun: Tun, wakeFd: number): OutboundQueue {
+export function outboundQueue(tun: Tun, wakeFd: number, ring: TransitRing): OutboundQueue {
   const { slab, rows, clock, status, table, handle } = outboundMemory();
   const vnet = Number(tun.vnet);
   let socket = -1;
@@ -158,6 +182,7 @@ export function outboundQueue(tun: Tun, wakeFd: number): OutboundQueue {
     status,
     runs: table,
     readTun: (maxRows) => addon.readTun(handle, tun.fd, vnet, maxRows),
+    readTransit: (maxRows) => readRing(handle, ring, maxRows),
     seal: (from, to, mtu) => addon.seal(handle, from, to, mtu, maxSegments),
     send: () => {
       const sent = addon.send(handle, socket);
@@ -171,14 +196,22 @@ export function outboundQueue(tun: Tun, wakeFd: number): OutboundQueue {
       socket = fd;
       maxSegments = gso ? MAX_SEGMENTS : 1;
     },
-    wait: (milliseconds) => addon.wait(handle, tun.fd, wakeFd, milliseconds),
+    wait: (milliseconds) => {
+      // Said before the ring is looked at, so that what is handed on from now on wakes this thread.
+      Atomics.store(ring, RING.sleeping, 1);
+      const isEmpty = Atomics.load(ring, RING.head) === ring[RING.tail];
+      const events = isEmpty ? addon.wait(handle, tun.fd, wakeFd, milliseconds) : EVENT.ready;
+      Atomics.store(ring, RING.sleeping, 0);
+      return events;
+    },
     yield: () => addon.yieldCpu(),
     pause: (microseconds) => addon.pause(microseconds),
     schedule: (bulk) => addon.schedule(bulk),
   };
 }
 
-export function inboundQueue(tun: Tun, wakeFd: number): InboundQueue {
+/** `outboundWakeFd` ends the waits of the direction that takes from the ring. */
+export function inboundQueue(tun: Tun, wakeFd: number, ring: TransitRing, outboundWakeFd: number): InboundQueue {
   const { slab, rows, clock, status, table, groups, handle } = inboundMemory();
   const vnet = Number(tun.vnet);
   const tso = Number(tun.tso);
@@ -195,6 +228,8 @@ export function inboundQueue(tun: Tun, wakeFd: number): InboundQueue {
     open: (count) => addon.open(handle, count),
     coalesce: (count) => addon.coalesce(handle, count, tso, uso),
     writeTun: (count) => addon.writeTun(handle, tun.fd, vnet, count),
+    handOn: (count) => handOnGroups(handle, ring, outboundWakeFd, count),
+    handOnPacket: (bytes, length, slot) => handOnPacket(ring, outboundWakeFd, bytes, length, slot),
     useSocket: (fd) => {
       socket = fd;
     },

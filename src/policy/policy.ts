@@ -1,11 +1,12 @@
 import { DROP } from '../wire/drop.ts';
+import { IN, OUT } from './direction.ts';
 import { FRAGMENT, ICMP, ICMPV6, Packet, PROTOCOL, TCP_FLAG } from '../wire/packet.ts';
 import { Acl, type AclProgram } from './acl.ts';
 import { FlowKey, isEchoRequest } from './flow-key.ts';
 import { advanceState, beginState, FRAGMENTS_STATE, isClosing } from './flow-state.ts';
 import { FlowTable, type FlowTableData } from './flow-table.ts';
 
-export { IN, OUT } from './direction.ts';
+export { IN, OUT };
 
 /** Datagrams by rule number, counted by one thread: it alone writes here, others read. */
 export interface PolicyCounters {
@@ -43,6 +44,11 @@ export class Policy {
   readonly #counters: PolicyCounters;
   readonly #key = new FlowKey();
   readonly #quoted = new Packet();
+  /** What the last `judge` began: a flow and a track of fragments, -1 for none, each with its state then. */
+  #begunFlow = -1;
+  #begunFlowState = 0;
+  #begunFragments = -1;
+  #begunFragmentsState = 0;
 
   /** The counters have a place for each rule of `program`: see `ruleCount`. */
   constructor(program: AclProgram, flows: FlowTableData, counters: PolicyCounters) {
@@ -70,6 +76,8 @@ export class Policy {
     count: number,
   ): number {
     this.rule = -1;
+    this.#begunFlow = -1;
+    this.#begunFragments = -1;
     if (packet.fragment === FRAGMENT.later) {
       this.#key.aimFragments(packet, peer, direction);
       return this.#flows.find(this.#key, seconds) < 0 ? FRAGMENT_WITHOUT_FIRST : PASS;
@@ -77,6 +85,35 @@ export class Policy {
     const verdict = this.#judgeWhole(packet, bytes, offset, peer, acl, direction, seconds, count);
     if (verdict !== PASS || packet.fragment === FRAGMENT.whole) return verdict;
     return this.#admitFragments(packet, peer, direction, seconds);
+  }
+
+  /**
+   * The same for a packet that comes from the peering `from` and goes on to the peering `to`: it is judged as coming in at
+   * the one and going out at the other, and what the second refuses leaves no flow at the first.
+   */
+  judgeTransit(
+    packet: Packet,
+    bytes: Uint8Array,
+    offset: number,
+    from: number,
+    fromAcl: number,
+    to: number,
+    toAcl: number,
+    seconds: number,
+    count: number,
+  ): number {
+    const first = this.judge(packet, bytes, offset, from, fromAcl, IN, seconds, count);
+    if (first !== PASS) return first;
+    const flow = this.#begunFlow;
+    const flowState = this.#begunFlowState;
+    const fragments = this.#begunFragments;
+    const fragmentsState = this.#begunFragmentsState;
+    const second = this.judge(packet, bytes, offset, to, toAcl, OUT, seconds, count);
+    if (second !== PASS) {
+      if (flow >= 0) this.#flows.remove(flow, flowState);
+      if (fragments >= 0) this.#flows.remove(fragments, fragmentsState);
+    }
+    return second;
   }
 
   #judgeWhole(
@@ -150,14 +187,20 @@ export class Policy {
 
   #beginFlow(packet: Packet, seconds: number): number {
     const state = beginState(packet, this.#key.swapped);
-    return this.#flows.insert(this.#key, state, seconds) < 0 ? FLOW_TABLE_FULL : PASS;
+    this.#begunFlow = this.#flows.insert(this.#key, state, seconds);
+    this.#begunFlowState = this.#flows.state;
+    return this.#begunFlow < 0 ? FLOW_TABLE_FULL : PASS;
   }
 
   /** Lets the later fragments of a first one's datagram pass. */
   #admitFragments(first: Packet, peer: number, direction: number, seconds: number): number {
     this.#key.aimFragments(first, peer, direction);
     const slot = this.#flows.find(this.#key, seconds);
-    if (slot < 0) return this.#flows.insert(this.#key, FRAGMENTS_STATE, seconds) < 0 ? FLOW_TABLE_FULL : PASS;
+    if (slot < 0) {
+      this.#begunFragments = this.#flows.insert(this.#key, FRAGMENTS_STATE, seconds);
+      this.#begunFragmentsState = this.#flows.state;
+      return this.#begunFragments < 0 ? FLOW_TABLE_FULL : PASS;
+    }
     this.#flows.refresh(slot, this.#flows.state, this.#flows.state, seconds);
     return PASS;
   }

@@ -7,6 +7,7 @@ export const DROP_REASONS = [
   // overlay packets, as read from the TUN or opened from a peer
   'malformed-packet',
   'no-route',
+  'blackhole-route',
   'source-not-local',
   'source-not-allowed',
   'destination-not-local',
@@ -14,7 +15,10 @@ export const DROP_REASONS = [
   'acl-default',
   'flow-table-full',
   'fragment-without-first',
+  'ttl-expired',
   'packet-too-big',
+  'transit-queue-full',
+  'answer-limited',
   // a peer's session
   'no-endpoint',
   'no-session',

@@ -5,13 +5,13 @@ import { Outbound } from '../../src/dataplane/outbound.ts';
 import type { InboundQueue, OutboundQueue } from '../../src/nic/index.ts';
 import { BUFFER } from '../../src/nic/layout.ts';
 import { memoryEndpoints, memoryInbound, memoryOutbound } from '../../src/nic/memory.ts';
-import { keys } from '../../src/nic/native.ts';
+import { createTransitRing, keys } from '../../src/nic/native.ts';
 import { keyPair } from '../../src/noise/x25519.ts';
 import { compileAcls, ruleCount, type AclSpec } from '../../src/policy/acl.ts';
 import { createFlowTable, FlowTable } from '../../src/policy/flow-table.ts';
 import { parsePrefix } from '../../src/routing/prefix.ts';
 import { buildPrefixTable } from '../../src/routing/prefix-table.ts';
-import { singleTable } from '../../src/routing/routing.ts';
+import { singleTable, type RoutingProgram } from '../../src/routing/routing.ts';
 import { LOCAL } from '../../src/routing/target.ts';
 import { DEFAULT_TIMING, type Counter } from '../../src/session/constants.ts';
 import { Device, type DeviceOutputs } from '../../src/session/device.ts';
@@ -21,6 +21,7 @@ import type { Peer } from '../../src/session/peer.ts';
 import { DROP, DROP_REASONS } from '../../src/wire/drop.ts';
 import { ENDPOINT_WORDS, endpointFrom, type Endpoint } from '../../src/wire/endpoint.ts';
 import { seeded } from '../session/world.ts';
+import { packetWords } from '../wire/packets.ts';
 import type { Host, Underlay } from './underlay.ts';
 
 const NOON = 1_700_000_000_000;
@@ -35,6 +36,8 @@ export class Node implements Host {
   readonly received: Uint8Array[] = [];
   /** False: what the data plane reports waits. */
   hearing = true;
+  /** True: the outbound direction does nothing, and what is handed on to it waits. */
+  outboundRests = false;
   /** False: the TUN, or the socket, takes nothing. */
   tunUp = true;
   socketUp = true;
@@ -68,29 +71,36 @@ export class Node implements Host {
     const random = seeded(seed);
     const environment = { random, ephemeral: () => keyPair(random(32)), wallClock: () => NOON + underlay.now };
     this.#device = new Device(this.#outputs(), environment);
-    this.#outboundQueue = memoryOutbound({
-      read: (slab, offset, rows, row) => {
-        const packet = this.#tun.shift();
-        if (packet === undefined) return 0;
-        slab.set(packet.bytes, offset);
-        for (const [word, value] of Object.entries(packet.words)) rows[row + Number(word)] = value;
-        return packet.bytes.length;
+    const ring = createTransitRing();
+    this.#outboundQueue = memoryOutbound(
+      {
+        read: (slab, offset, rows, row) => {
+          const packet = this.#tun.shift();
+          if (packet === undefined) return 0;
+          slab.set(packet.bytes, offset);
+          for (const [word, value] of Object.entries(packet.words)) rows[row + Number(word)] = value;
+          return packet.bytes.length;
+        },
+        send: (bytes, offset, length, slot) => this.socketUp && this.#send(slot, bytes.slice(offset, offset + length)),
       },
-      send: (bytes, offset, length, slot) => this.socketUp && this.#send(slot, bytes.slice(offset, offset + length)),
-    });
-    this.#inboundQueue = memoryInbound({
-      receive: (slab, offset, buffers, buffer) => {
-        const datagram = this.#socket.shift();
-        if (datagram === undefined) return -1;
-        slab.set(datagram.bytes, offset);
-        buffers.set(datagram.from, buffer + BUFFER.endpoint);
-        return datagram.bytes.length;
+      ring,
+    );
+    this.#inboundQueue = memoryInbound(
+      {
+        receive: (slab, offset, buffers, buffer) => {
+          const datagram = this.#socket.shift();
+          if (datagram === undefined) return -1;
+          slab.set(datagram.bytes, offset);
+          buffers.set(datagram.from, buffer + BUFFER.endpoint);
+          return datagram.bytes.length;
+        },
+        write: (bytes, offset, length) => {
+          if (this.tunUp) this.received.push(bytes.slice(offset, offset + length));
+          return this.tunUp;
+        },
       },
-      write: (bytes, offset, length) => {
-        if (this.tunUp) this.received.push(bytes.slice(offset, offset + length));
-        return this.tunUp;
-      },
-    });
+      ring,
+    );
     const report = (message: Report): void => void this.#reports.push(message);
     this.outbound = new Outbound(this.#outboundQueue, this.#outCounters, report);
     this.inbound = new Inbound(this.#inboundQueue, this.#inCounters, this.#endpoints, this.#shared, report);
@@ -135,6 +145,17 @@ export class Node implements Host {
     });
   }
 
+  /** What the ICMP errors of the gateway come from. */
+  answerFrom(ipv4: string, ipv6: string): void {
+    const [words4, words6] = [ipv4, ipv6].map((address) => Int32Array.from(packetWords(address)));
+    this.#orderBoth({ type: 'addresses', addresses: { ipv4: words4, ipv6: words6 } });
+  }
+
+  /** Routes by a program, in which an attachment has a table of its own. */
+  routeBy(routing: RoutingProgram): void {
+    this.#orderBoth({ type: 'routing', routing });
+  }
+
   mtu(mtu: number): void {
     this.#orderBoth({ type: 'mtu', mtu });
   }
@@ -159,8 +180,9 @@ export class Node implements Host {
   work(): void {
     this.#setClocks();
     do {
-      while (this.outbound.round() > 0);
       while (this.inbound.round() > 0);
+      // Last, as it sends what the other direction hands on.
+      while (!this.outboundRests && this.outbound.round() > 0);
     } while (this.hearing && this.#hear());
   }
 

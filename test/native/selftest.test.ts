@@ -10,14 +10,14 @@ const execute = promisify(execFile);
 
 /** ava runs in the folder of package.json. */
 const native = resolve('native');
-const sources = ['selftest', 'segment', 'coalesce', 'checksum'].map((name) => join(native, `${name}.cc`));
+const sources = ['selftest', 'selftest-ring', 'segment', 'coalesce', 'checksum', 'ring'].map((name) => join(native, `${name}.cc`));
 
 const selftest = test.macro(async (t, flags: string[]) => {
   t.timeout(240_000);
   const folder = await mkdtemp(join(tmpdir(), 'isthmus-selftest-'));
   t.teardown(() => rm(folder, { recursive: true }));
   const program = join(folder, 'selftest');
-  await execute('g++', ['-std=c++17', '-Wall', '-Wextra', '-Werror', ...flags, ...sources, '-o', program]);
+  await execute('g++', ['-std=c++17', '-pthread', '-Wall', '-Wextra', '-Werror', ...flags, ...sources, '-o', program]);
   const { stdout } = await execute(program);
   t.regex(stdout, /^250000 malformed packets/m);
 });
