@@ -6,12 +6,15 @@ import { pino } from 'pino';
 import { serveApi } from '../control/api.ts';
 import { loadConfig } from '../control/config.ts';
 import { openUapi, serveUapi, uapiPath, type UapiListener } from '../control/uapi-socket.ts';
+import type { GatewayConfig, MetricsListen } from '../gateway/config.ts';
 import type { ConfigurableDevice } from '../gateway/device-state.ts';
 import type { Change } from '../gateway/difference.ts';
 import { IsthmusError } from '../gateway/errors.ts';
 import { Gateway, RUN_FOLDER } from '../gateway/gateway.ts';
 import type { Log } from '../gateway/tunnel.ts';
 import { listenUnix } from '../nic/native.ts';
+import { MetricsServer } from '../observe/metrics-server.ts';
+import { packageVersion } from './version.ts';
 
 export function command(): Command {
   return new Command('up')
@@ -45,7 +48,7 @@ async function up(file: string, options: { logLevel: string; pcap?: string }): P
   process.on('SIGHUP', () => undefined);
   const gateway = await Gateway.start(config, { log, capture: options.pcap ?? '' });
   try {
-    await run(gateway, file, config.interface, stopped, log);
+    await run(gateway, file, config, stopped, log);
   } finally {
     await gateway.close();
   }
@@ -53,15 +56,33 @@ async function up(file: string, options: { logLevel: string; pcap?: string }): P
 }
 
 /** Serves the gateway's sockets and obeys signals until it ends. Throws if it ended by a fault, or a socket can't be made. */
-async function run(gateway: Gateway, file: string, name: string, stopped: Promise<unknown>, log: Log): Promise<void> {
+async function run(
+  gateway: Gateway,
+  file: string,
+  config: GatewayConfig,
+  stopped: Promise<unknown>,
+  log: Log,
+): Promise<void> {
+  const name = config.interface;
+  const metrics = new MetricsServer({ status: () => gateway.status(), version: packageVersion() });
   const reload = async (dryRun: boolean): Promise<readonly Change[]> => {
-    const config = loadConfig(file, process.env);
-    return dryRun ? gateway.difference(config) : gateway.reload(config);
+    const next = loadConfig(file, process.env);
+    if (dryRun) return gateway.difference(next);
+    const moved = await metricsAt(metrics, next.metrics);
+    try {
+      const changes = await gateway.reload(next);
+      moved.commit();
+      return changes;
+    } catch (error) {
+      moved.cancel();
+      throw error;
+    }
   };
   const apiPath = `${RUN_FOLDER}/${name}.sock`;
   const api = await made(apiPath, serveApi(apiPath, { status: () => gateway.status(), reload }));
   let uapi: UapiListener | undefined;
   try {
+    (await metricsAt(metrics, config.metrics)).commit();
     uapi = await made(uapiPath(name), listenUapi(gateway, name, log));
     process.on('SIGHUP', () => {
       reload(false).catch((error: unknown) => log.error(`not reloaded, nothing changed: ${(error as Error).message}`));
@@ -75,12 +96,18 @@ async function run(gateway: Gateway, file: string, name: string, stopped: Promis
     api.close();
     api.closeAllConnections();
     uapi?.close();
+    metrics.close();
   }
 }
 
 async function listenUapi(gateway: Gateway, name: string, log: Log): Promise<UapiListener> {
   const fd = await openUapi(name, listenUnix);
   return serveUapi({ fd, path: uapiPath(name), device: readOnly(gateway), log });
+}
+
+/** Makes ready to serve metrics there, if anywhere. */
+function metricsAt(server: MetricsServer, listen: MetricsListen | undefined): ReturnType<MetricsServer['prepare']> {
+  return made(listen === undefined ? 'nothing' : `${listen.address}, TCP port ${listen.port}`, server.prepare(listen));
 }
 
 async function made<T>(path: string, socket: Promise<T>): Promise<T> {

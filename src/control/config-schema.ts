@@ -86,6 +86,7 @@ export const gatewaySchema = mapping({
   interface: leaf(text.interfaceName).default('ist0'),
   address: oneOrMany(text.networkAddress).default(none),
   listen: leaf(text.listen).default({ address: undefined, port: 51820 } satisfies Listen),
+  metrics: leaf(text.metrics).optional(),
   mtu: leaf(text.mtu).default('auto'),
   subnets: oneOrMany(text.cidr).default(none),
   rekey: leaf((value) => text.duration(value, 5000, 2 * MINUTE_MS)).default(2 * MINUTE_MS),

@@ -3,7 +3,7 @@
  * `IsthmusError` that says what was found and what is wanted.
  */
 import { isIPv4, isIPv6 } from 'node:net';
-import type { CipherChoice, Listen, RemoteHost } from '../gateway/config.ts';
+import type { CipherChoice, Listen, MetricsListen, RemoteHost } from '../gateway/config.ts';
 import { canonical, hasHostBits } from '../gateway/config.ts';
 import { IsthmusError } from '../gateway/errors.ts';
 import { decodeKey } from '../gateway/secrets.ts';
@@ -129,10 +129,19 @@ export function portRange(value: unknown): [from: number, to: number] {
 
 /** `port` or `address:port`, where the gateway listens. */
 export function listen(value: unknown = DEFAULT_LISTEN_PORT): Listen {
+  return portAt(value, 'a port such as 51820, or address:port such as 198.51.100.1:51820');
+}
+
+/** `port` of the loopback address or `address:port`, where metrics are served. */
+export function metrics(value: unknown): MetricsListen {
+  const { address = '127.0.0.1', port } = portAt(value, 'a port such as 9586, or address:port such as 127.0.0.1:9586');
+  return { address, port };
+}
+
+function portAt(value: unknown, wanted: string): Listen {
   if (typeof value === 'number' || (typeof value === 'string' && /^\d+$/.test(value))) {
     return { address: undefined, port: port(value) };
   }
-  const wanted = 'a port such as 51820, or address:port such as 198.51.100.1:51820';
   const { host, port: number } = hostAndPort(value, wanted);
   if (!isIPv4(host) && !isIPv6(host)) {
     throw fault('ENDPOINT', `${shown(value)} names the host ${shown(host)}; wanted ${wanted}`);

@@ -138,6 +138,7 @@ function build(raw: RawConfig, secrets: Secrets, yaml: YamlSource): GatewayConfi
     interface: gateway.interface,
     addresses: gateway.address,
     listen: gateway.listen,
+    metrics: gateway.metrics,
     mtu: gateway.mtu,
     subnets: gateway.subnets,
     rekeyAfterMs: gateway.rekey,

@@ -12,6 +12,8 @@ export interface GatewayConfig {
   /** Overlay addresses of this gateway, each with the length of its network: host bits are set. */
   readonly addresses: readonly Prefix[];
   readonly listen: Listen;
+  /** Where metrics are served, if they are. */
+  readonly metrics: MetricsListen | undefined;
   /** Bytes of an overlay packet, or `auto`. */
   readonly mtu: number | 'auto';
   /** The local VPC. */
@@ -28,6 +30,12 @@ export interface GatewayConfig {
 export interface Listen {
   /** A local address, or undefined for all of them. */
   readonly address: string | undefined;
+  readonly port: number;
+}
+
+/** An IP address of this host and a TCP port. */
+export interface MetricsListen {
+  readonly address: string;
   readonly port: number;
 }
 

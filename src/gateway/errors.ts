@@ -46,7 +46,10 @@ export const ERRORS = {
   },
   ISTHMUS_TUN: { exit: EXIT.failure, meaning: 'The interface cannot be created, or was deleted while in use.' },
   ISTHMUS_LISTEN: { exit: EXIT.failure, meaning: 'The UDP port cannot be listened on.' },
-  ISTHMUS_SOCKET: { exit: EXIT.failure, meaning: 'A control socket cannot be made, or is of a running program.' },
+  ISTHMUS_SOCKET: {
+    exit: EXIT.failure,
+    meaning: 'A socket for control or metrics cannot be made, or is of a running program.',
+  },
   ISTHMUS_DATA_PLANE: { exit: EXIT.software, meaning: 'A data-plane thread ended by itself.' },
   ISTHMUS_RELOAD: { exit: EXIT.failure, meaning: 'A configuration that cannot be changed to; the old one stays.' },
   ISTHMUS_NO_GATEWAY: {

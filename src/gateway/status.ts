@@ -58,7 +58,7 @@ export interface GatewayStatus {
   readonly listening: boolean;
   readonly flows: FlowsStatus;
   readonly threads: readonly ThreadStatus[];
-  /** All drops by reason, those of peers that are gone among them. */
+  /** All drops, by each reason there is; those of peers that are gone among them. */
   readonly all_drops: Readonly<Record<string, number>>;
   /** What no peer can be blamed for. */
   readonly drops: Readonly<Record<string, number>>;

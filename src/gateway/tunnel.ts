@@ -276,10 +276,11 @@ export class Tunnel {
     return dropsOf(...this.#dropsIn(-1), this.#handshakeDrops);
   }
 
-  /** Everything that was dropped since the start, by reason, also of peers that are gone. */
+  /** Everything that was dropped since the start, by each reason there is, also of peers that are gone. */
   allDrops(): Record<string, number> {
     const ofPeers = Array.from(this.#peers.keys(), (slot) => this.#dropsIn(slot)).flat();
-    return dropsOf(...this.#dropsIn(-1), ...ofPeers, this.#handshakeDrops, this.#formerDrops);
+    const some = dropsOf(...this.#dropsIn(-1), ...ofPeers, this.#handshakeDrops, this.#formerDrops);
+    return Object.fromEntries(DROP_REASONS.slice(1).map((reason) => [reason, some[reason] ?? 0]));
   }
 
   threads(): ThreadStatus[] {

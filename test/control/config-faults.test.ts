@@ -7,7 +7,7 @@ const FAULTS: readonly (readonly [from: string, to: string, fault: string])[] = 
   [
     '  mtu: auto',
     '  mtu: auto\n  «subnet: [10.0.0.0/8]',
-    'gateway.subnet: unknown key "subnet" (did you mean "subnets"?); wanted name, interface, address, listen, mtu, subnets, rekey, flows, private_key (ISTHMUS_CONFIG_UNKNOWN_KEY)',
+    'gateway.subnet: unknown key "subnet" (did you mean "subnets"?); wanted name, interface, address, listen, metrics, mtu, subnets, rekey, flows, private_key (ISTHMUS_CONFIG_UNKNOWN_KEY)',
   ],
   [
     'acls:\n',
@@ -58,6 +58,21 @@ const FAULTS: readonly (readonly [from: string, to: string, fault: string])[] = 
     'listen: 51820',
     'listen: «198.51.100.1:0',
     'gateway.listen: port 0 is out of range; wanted 1 to 65535 (ISTHMUS_CONFIG_PORT)',
+  ],
+  [
+    'mtu: auto',
+    'metrics: «localhost:9586',
+    'gateway.metrics: "localhost:9586" names the host "localhost"; wanted a port such as 9586, or address:port such as 127.0.0.1:9586 (ISTHMUS_CONFIG_ENDPOINT)',
+  ],
+  [
+    'mtu: auto',
+    'metrics: «127.0.0.1:0',
+    'gateway.metrics: port 0 is out of range; wanted 1 to 65535 (ISTHMUS_CONFIG_PORT)',
+  ],
+  [
+    'mtu: auto',
+    'metrics: «true',
+    'gateway.metrics: is true; wanted a port such as 9586, or address:port such as 127.0.0.1:9586 (ISTHMUS_CONFIG_VALUE)',
   ],
   [
     'ports: 443',

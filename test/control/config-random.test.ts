@@ -106,6 +106,7 @@ const KEYS = [
     'interface',
     'address',
     'listen',
+    'metrics',
     'mtu',
     'subnets',
     'rekey',

@@ -63,6 +63,7 @@ acls: {open: {default: allow, rules: [{action: deny}]}}`);
       interface: 'ist0',
       addresses: [],
       listen: { address: undefined, port: 51820 },
+      metrics: undefined,
       mtu: 'auto',
       subnets: [],
       rekeyAfterMs: 120_000,

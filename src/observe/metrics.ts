@@ -1,0 +1,106 @@
+/** A gateway's status as Prometheus reads it, in its own text format or in OpenMetrics. */
+import { Counter, Gauge, Registry } from 'prom-client';
+import type { OpenMetricsContentType } from 'prom-client';
+import type { GatewayStatus, PeerStatus } from '../gateway/status.ts';
+import type { RuleStatus } from '../gateway/rules.ts';
+import { METRICS } from './metric-table.ts';
+import type { MetricName } from './metric-table.ts';
+import type { ProcessVitals } from './process-vitals.ts';
+
+/** What one scrape sees. */
+export interface Observed {
+  readonly status: GatewayStatus;
+  readonly process: ProcessVitals;
+  /** How long the scrape waited for its turn. */
+  readonly delay_s: number;
+  readonly version: string;
+}
+
+export interface Exposition {
+  readonly contentType: string;
+  readonly text: string;
+}
+
+/** Peers and rules that have series of their own, so that neither a scrape nor what stores it grows without bound. */
+export const MAX_PEERS = 1000;
+export const MAX_RULES = 1000;
+
+/** A peer whose last handshake is older than this has no session. */
+const SESSION_LIFE_S = 180;
+
+type AnyRegistry = Registry | Registry<OpenMetricsContentType>;
+type Labels = Readonly<Record<string, string>>;
+type Add = (name: MetricName, value: number, labels?: Labels) => void;
+
+/** The text of a scrape. */
+export async function expose(observed: Observed, openMetrics: boolean): Promise<Exposition> {
+  // One for each scrape: what is gone leaves no series behind, and a registry may be written in one format only.
+  const registry = openMetrics ? openMetricsRegistry() : new Registry();
+  const families = new Map(Object.entries(METRICS).map(([name]) => [name, family(name as MetricName, registry)]));
+  collect(observed, (name, value, labels = {}) => families.get(name)!.inc(labels, value));
+  return { contentType: registry.contentType, text: await registry.metrics() };
+}
+
+function openMetricsRegistry(): Registry<OpenMetricsContentType> {
+  const registry = new Registry<OpenMetricsContentType>();
+  registry.setContentType(Registry.OPENMETRICS_CONTENT_TYPE);
+  return registry;
+}
+
+function family(name: MetricName, registry: AnyRegistry): Counter | Gauge {
+  const { type, labels, help } = METRICS[name];
+  const configuration = { name, help, labelNames: labels, registers: [registry] };
+  return type === 'counter' ? new Counter(configuration) : new Gauge(configuration);
+}
+
+function collect({ status, process, delay_s, version }: Observed, add: Add): void {
+  const { gateway, aead } = status;
+  add('isthmus_build_info', 1, { version, node: globalThis.process.versions.node, aead });
+  add('isthmus_gateway_info', 1, { gateway, interface: status.interface });
+  add('isthmus_listening', status.listening ? 1 : 0);
+  add('isthmus_uptime_seconds', status.uptime_s);
+  add('isthmus_mtu_bytes', status.mtu);
+  add('isthmus_peers', status.peers.length);
+  for (const [reason, count] of Object.entries(status.all_drops)) add('isthmus_drops_total', count, { reason });
+  add('isthmus_flow_table_flows', status.flows.tracked);
+  add('isthmus_flow_table_capacity_flows', status.flows.capacity);
+  for (const peer of status.peers.slice(0, MAX_PEERS)) collectPeer(peer, add);
+  for (const rule of status.rules.slice(0, MAX_RULES)) collectRule(rule, add);
+  add('isthmus_metrics_left_out', Math.max(0, status.peers.length - MAX_PEERS), { kind: 'peers' });
+  add('isthmus_metrics_left_out', Math.max(0, status.rules.length - MAX_RULES), { kind: 'rules' });
+
+  for (const { name: thread, cpu_s, batches, batch_entries } of status.threads) {
+    add('isthmus_thread_cpu_seconds_total', cpu_s, { thread });
+    add('isthmus_thread_batches_total', batches, { thread });
+    add('isthmus_thread_batch_entries_total', batch_entries, { thread });
+  }
+  add('isthmus_thread_cpu_seconds_total', process.main_cpu_s, { thread: 'main' });
+  add('isthmus_main_thread_delay_seconds', delay_s);
+  add('process_cpu_seconds_total', process.cpu_s);
+  add('process_resident_memory_bytes', process.resident_bytes);
+  add('process_open_fds', process.open_fds);
+  add('process_max_fds', process.max_fds);
+  add('process_start_time_seconds', process.started_at_s);
+  add('nodejs_heap_used_bytes', process.heap_bytes);
+}
+
+function collectPeer(status: PeerStatus, add: Add): void {
+  const { name: peer, last_handshake_s: age, cipher } = status;
+  add('isthmus_peer_up', age !== null && age < SESSION_LIFE_S ? 1 : 0, { peer });
+  add('isthmus_peer_endpoint_known', status.endpoint === null ? 0 : 1, { peer });
+  if (cipher !== null) add('isthmus_peer_session_info', 1, { peer, cipher });
+  // A clock set back makes no age below 0.
+  if (age !== null) add('isthmus_peer_handshake_age_seconds', Math.max(0, age), { peer });
+  add('isthmus_peer_handshakes_total', status.handshakes, { peer });
+  add('isthmus_peer_handshake_initiations_total', status.initiations, { peer });
+  add('isthmus_peer_receive_bytes_total', status.rx_bytes, { peer });
+  add('isthmus_peer_transmit_bytes_total', status.tx_bytes, { peer });
+  add('isthmus_peer_receive_packets_total', status.rx_packets, { peer });
+  add('isthmus_peer_transmit_packets_total', status.tx_packets, { peer });
+  for (const [reason, count] of Object.entries(status.drops)) add('isthmus_peer_drops_total', count, { peer, reason });
+}
+
+function collectRule({ acl, name: rule, action, hits, denied }: RuleStatus, add: Add): void {
+  add('isthmus_rule_hits_total', hits, { acl, rule, action });
+  add('isthmus_rule_denied_total', denied, { acl, rule, action });
+}
