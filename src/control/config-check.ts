@@ -1,5 +1,5 @@
 /** The faults that no single value shows: names used twice or never made, ranges in conflict, rules at odds. */
-import { canonical, overlaps } from '../gateway/config.ts';
+import { PROBE_INTERVAL, canonical, overlaps } from '../gateway/config.ts';
 import { formatPrefix } from '../gateway/text.ts';
 import type { Prefix } from '../routing/prefix.ts';
 import { didYouMean } from './config-nearest.ts';
@@ -11,6 +11,8 @@ import type { Path, Position } from './config-yaml.ts';
 const PROTOCOLS_WITH_PORTS = ['tcp', 'udp', 'sctp', 'dccp', 'udplite'];
 const ICMP_PROTOCOLS = ['icmp', 'icmpv6'];
 
+const LONGEST = 600_000;
+
 type Locate = (path: Path) => Position;
 
 /** Reports every fault of this kind in the plain value of a file. */
@@ -19,6 +21,7 @@ export function checkConfig(root: unknown, locate: Locate, report: Report): void
   checkNames(peerings, 'peerings', locate, report);
   checkAcls(root, locate, report);
   checkAclReferences(root, peerings, report);
+  checkBundles(root, peerings, locate, report);
   checkOverlaps(root, peerings, locate, report);
 }
 
@@ -83,9 +86,70 @@ function checkAclReferences(root: unknown, peerings: Entry[], report: Report): v
   }
 }
 
+/** The peerings of a bundle, each with the place of the bundle's first one. */
+function firstOfBundles(peerings: Entry[]): Map<string, Entry> {
+  const first = new Map<string, Entry>();
+  for (const peering of peerings) {
+    const bundle = valid(text.name, get(peering.value, 'bundle'));
+    if (bundle !== undefined && !first.has(bundle)) first.set(bundle, peering);
+  }
+  return first;
+}
+
+/** A bundle's peerings lead to the same place, and a bundle that is described has some. */
+function checkBundles(root: unknown, peerings: Entry[], locate: Locate, report: Report): void {
+  const first = firstOfBundles(peerings);
+  const subnetsOf = ({ path, value }: Entry): Set<string> => {
+    const prefixes = oneOrMore(get(value, 'subnets'), path).map((entry) => valid(text.anyPrefix, entry.value));
+    return new Set(prefixes.flatMap((prefix) => (prefix === undefined ? [] : formatPrefix(canonical(prefix)))));
+  };
+  for (const peering of peerings) {
+    const bundle = valid(text.name, get(peering.value, 'bundle'));
+    const leader = bundle === undefined ? undefined : first.get(bundle);
+    if (bundle === undefined || leader === undefined || leader === peering) continue;
+    const [wanted, found] = [subnetsOf(leader), subnetsOf(peering)];
+    if (wanted.size === found.size && [...wanted].every((subnet) => found.has(subnet))) continue;
+    const { line } = locate(leader.path);
+    report(
+      [...peering.path, 'subnets'],
+      'ISTHMUS_CONFIG_BUNDLE',
+      `${[...found].join(', ')} differs from ${formatPath(leader.path)} (line ${line}), the first peering of bundle ${bundle}; ` +
+        `wanted ${[...wanted].join(', ')}`,
+    );
+  }
+  const described = get(root, 'bundles');
+  if (typeof described !== 'object' || described === null || Array.isArray(described)) return;
+  for (const name of Object.keys(described)) {
+    checkProbing(get(described, name), ['bundles', name], report);
+    if (first.has(name)) continue;
+    const names = [...first.keys()];
+    const known = names.length === 0 ? 'and no peering is in any' : `wanted one of ${names.join(', ')}`;
+    report(
+      ['bundles', name],
+      'ISTHMUS_CONFIG_BUNDLE',
+      `no peering is in the bundle ${text.shown(name)}${didYouMean(name, names)}; ${known}`,
+      'key',
+    );
+  }
+}
+
+/** One probe may be lost without a path's fall. */
+function checkProbing(bundle: unknown, path: Path, report: Report): void {
+  const duration = (key: string): number | undefined =>
+    valid((value) => text.duration(value, 1, LONGEST), get(bundle, key));
+  const probe = duration('probe') ?? PROBE_INTERVAL;
+  const downAfter = duration('down_after');
+  if (downAfter === undefined || downAfter >= 2 * probe) return;
+  report(
+    [...path, 'down_after'],
+    'ISTHMUS_CONFIG_DURATION',
+    `${downAfter / 1000} s is too soon for a probe every ${probe / 1000} s; wanted at least twice that`,
+  );
+}
+
 interface Range {
   readonly prefix: Prefix;
-  /** -1 for this gateway, else the peering's index: ranges of one side may lie within each other. */
+  /** -1 for this gateway, else the peering's index, or that of its bundle's first: ranges of one side may lie within each other. */
   readonly side: number;
   readonly path: Path;
 }
@@ -125,7 +189,11 @@ function collectRanges(root: unknown, peerings: Entry[]): Range[] {
   const network = (value: unknown): Prefix => canonical(text.anyPrefix(value));
   add(-1, gateway, ['gateway'], 'address', (value) => ownAddress(text.anyPrefix(value)));
   add(-1, gateway, ['gateway'], 'subnets', network);
-  for (const [side, { path, value }] of peerings.entries()) {
+  const first = firstOfBundles(peerings);
+  for (const peering of peerings) {
+    const { path, value } = peering;
+    const bundle = valid(text.name, get(value, 'bundle'));
+    const side = peerings.indexOf((bundle === undefined ? undefined : first.get(bundle)) ?? peering);
     add(side, value, path, 'subnets', network);
     add(side, value, path, 'address', network);
   }

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { PROBE_INTERVAL, UP_AFTER } from '../gateway/config.ts';
 import type { CipherChoice, Listen } from '../gateway/config.ts';
 import type { ErrorCode } from '../gateway/errors.ts';
 import { IsthmusError } from '../gateway/errors.ts';
@@ -79,6 +80,7 @@ const FLOWS_DEFAULT = 131_072;
 const none: Prefix[] = [];
 const ROLES = ['server', 'client'] as const;
 const ACTIONS = ['allow', 'deny'] as const;
+const BUNDLE_MODES = ['active-active', 'active-standby'] as const;
 const DIRECTIONS = ['in', 'out', 'both'] as const;
 
 export const gatewaySchema = mapping({
@@ -106,6 +108,14 @@ export const peeringSchema = mapping({
   address: oneOrMany(text.hostAddress).optional(),
   keepalive: leaf((value) => (value === 'off' ? 0 : text.duration(value, 1000, 65_535_000))).default(0),
   acl: leaf(text.name).optional(),
+  bundle: leaf(text.name).optional(),
+});
+
+export const bundleSchema = mapping({
+  mode: leaf((value) => text.oneOf(value, BUNDLE_MODES)).default('active-active'),
+  probe: leaf((value) => (value === 'off' ? 0 : text.duration(value, 200, MINUTE_MS))).default(PROBE_INTERVAL),
+  down_after: leaf((value) => text.duration(value, 500, 10 * MINUTE_MS)).optional(),
+  up_after: leaf((value) => text.duration(value, 1000, 10 * MINUTE_MS)).default(UP_AFTER),
 });
 
 export const icmpSchema = mapping({
@@ -133,6 +143,7 @@ export const aclSchema = mapping({
 export const configSchema = mapping({
   gateway: gatewaySchema,
   peerings: z.array(peeringSchema),
+  bundles: z.record(z.string(), bundleSchema).default({}),
   acls: z
     .record(
       z.string(),

@@ -1,7 +1,15 @@
 import { fstatSync, closeSync, openSync, readFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import type { $ZodIssue } from 'zod/v4/core';
-import type { AclRuleConfig, GatewayConfig, PeeringConfig, PlainKeys, PskKeys } from '../gateway/config.ts';
+import { DOWN_AFTER_PROBES } from '../gateway/config.ts';
+import type {
+  AclRuleConfig,
+  BundleConfig,
+  GatewayConfig,
+  PeeringConfig,
+  PlainKeys,
+  PskKeys,
+} from '../gateway/config.ts';
 import type { ErrorCode } from '../gateway/errors.ts';
 import { IsthmusError } from '../gateway/errors.ts';
 import { formatMode } from '../gateway/secrets.ts';
@@ -11,7 +19,7 @@ import { didYouMean } from './config-nearest.ts';
 import type { Report } from './config-raw.ts';
 import { acls, formatPath } from './config-raw.ts';
 import type { IssueParams, RawConfig } from './config-schema.ts';
-import { configSchema } from './config-schema.ts';
+import { bundleSchema, configSchema } from './config-schema.ts';
 import type { Environment, Secrets } from './config-secrets.ts';
 import { resolveSecrets } from './config-secrets.ts';
 import { shown, unwanted } from './config-text.ts';
@@ -132,7 +140,9 @@ function reportIssue(issue: $ZodIssue, report: Report): void {
 function build(raw: RawConfig, secrets: Secrets, yaml: YamlSource): GatewayConfig {
   const { gateway } = raw;
   const listed = acls(yaml.value);
-  const derived = raw.peerings.length === 1 ? gateway.address.flatMap(otherEnd) : [];
+  const bundles = bundleNames(raw);
+  const leadToOne = raw.peerings.length === 1 || (bundles.length === 1 && raw.peerings.every(({ bundle }) => bundle));
+  const derived = leadToOne ? gateway.address.flatMap(otherEnd) : [];
   return {
     name: gateway.name,
     interface: gateway.interface,
@@ -151,7 +161,12 @@ function build(raw: RawConfig, secrets: Secrets, yaml: YamlSource): GatewayConfi
       addresses: peering.address ?? derived,
       keepaliveMs: peering.keepalive,
       acl: peering.acl === undefined ? -1 : listed.findIndex(({ name }) => name === peering.acl),
+      bundle: peering.bundle === undefined ? -1 : bundles.indexOf(peering.bundle),
     })),
+    bundles: bundles.map((name): BundleConfig => {
+      const { mode, probe, down_after, up_after } = raw.bundles[name] ?? bundleSchema.parse({});
+      return { name, mode, probeMs: probe, downAfterMs: down_after ?? probe * DOWN_AFTER_PROBES, upAfterMs: up_after };
+    }),
     acls: listed.map(({ name, rules }) => ({
       name,
       otherwise: raw.acls[name].default,
@@ -169,6 +184,11 @@ function build(raw: RawConfig, secrets: Secrets, yaml: YamlSource): GatewayConfi
       })),
     })),
   };
+}
+
+/** In the order in which peerings first name them. */
+function bundleNames({ peerings }: RawConfig): string[] {
+  return [...new Set(peerings.flatMap(({ bundle }) => bundle ?? []))];
 }
 
 function keysOf(peering: RawConfig['peerings'][number], index: number, secrets: Secrets): PskKeys | PlainKeys {

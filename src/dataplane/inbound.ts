@@ -7,7 +7,7 @@
  *   4. replay     the counter must be new; then the sender is who it says, and may have moved (roaming)
  *   5. unpad      a keepalive ends here
  *   6. coalesce   runs of one flow of one peer become one super-packet
- *   7. decide     where it goes and whether it may (verdict.ts); some senders are told why not (answers.ts)
+ *   7. decide     probes of the path end here; else where it goes and whether it may (verdict.ts); some senders are told why not (answers.ts)
  *   8. clamp      in a gateway, a SYN's segment size is lowered to what the tunnel carries
  *   9. write      to the TUN, or hand on to the outbound thread what goes to another peer
  *
@@ -31,6 +31,7 @@ import type { Counters } from './counters.ts';
 import { MAX_QUEUED_HANDSHAKES, SHARED } from './messages.ts';
 import type { InboundOrder, Report } from './messages.ts';
 import { callsForLull } from './moderation.ts';
+import { PROBED, ProbeReader } from './probes.ts';
 import { Seen } from './seen.ts';
 import { Verdict } from './verdict.ts';
 
@@ -71,6 +72,7 @@ export class Inbound {
   #placedPeer: InboundPeer | undefined;
   readonly #seen = new Seen(IN);
   readonly #verdict = new Verdict();
+  #probes: ProbeReader | undefined;
   readonly #answers: Answers;
   /** Groups of the batch that go to another peer. */
   #inTransit = 0;
@@ -134,6 +136,12 @@ export class Inbound {
         break;
       case 'routing':
         this.#verdict.routing = new Routing(order.routing);
+        break;
+      case 'bundles':
+        this.#verdict.bundles.use(order.bundles);
+        break;
+      case 'probes':
+        this.#probes = new ProbeReader(order.memory, order.addresses);
         break;
       case 'policy':
         this.#verdict.policy = new Policy(order.program, order.flows, order.counters);
@@ -305,6 +313,10 @@ export class Inbound {
     const verdict = this.#verdict;
     let reason = DROP['malformed-packet'];
     if (packet.parse(slab, offset, rows[at + ROW.length])) {
+      if (packet.icmpId !== 0 && this.#isProbe(offset, slot)) {
+        groups[group + GROUP.verdict] = -1;
+        return;
+      }
       reason = verdict.inbound(packet, slab, offset, slot, (clock[0] / 1000) | 0, count);
       this.#note(group, slot, reason, verdict.rule, count);
       if (reason !== 0) this.#answer(reason, offset, slot);
@@ -320,6 +332,17 @@ export class Inbound {
     groups[group + GROUP.peer] = verdict.target;
     groups[group + GROUP.verdict] = HAND_ON;
     this.#inTransit++;
+  }
+
+  /** Whether the packet was a probe, or the answer to one, and so goes no further. */
+  #isProbe(offset: number, slot: number): boolean {
+    const packet = this.#packet;
+    if (this.#probes === undefined || !this.#verdict.isSource(packet, slot)) return false;
+    const { slab, clock } = this.#queue;
+    const probed = this.#probes.read(packet, slab, offset, slot, clock[0]);
+    if (probed === PROBED.asked) this.#report({ type: 'probed', slot, answer: this.#probes.answer });
+    if (probed === PROBED.limited) countDrop(this.#counters, slot, DROP['probe-limited'], 1);
+    return probed !== PROBED.no;
   }
 
   #answer(reason: number, offset: number, slot: number): void {

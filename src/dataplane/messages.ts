@@ -8,6 +8,8 @@ import type { Counter } from '../session/constants.ts';
 import type { Endpoint } from '../wire/endpoint.ts';
 import type { GatewayAddresses } from '../wire/icmp.ts';
 import type { KeyHandle } from '../nic/index.ts';
+import type { BundleData } from './bundle.ts';
+import type { ProbeMemory } from './probes.ts';
 
 /** Main thread to both threads. */
 export type SharedOrder =
@@ -16,6 +18,10 @@ export type SharedOrder =
   /** What the gateway's ICMP errors come from. */
   | { type: 'addresses'; addresses: GatewayAddresses }
   | { type: 'routing'; routing: RoutingProgram }
+  /** All bundles anew, with the paths that packets may take. */
+  | { type: 'bundles'; bundles: BundleData }
+  /** Where probes are noted; and the gateway's overlay addresses, at which it answers them, four words each. */
+  | { type: 'probes'; memory: ProbeMemory; addresses: Int32Array }
   /** From now on every packet is judged; a device without this is plain WireGuard, where allowed IPs decide. */
   | { type: 'policy'; program: AclProgram; flows: FlowTableData; counters: PolicyCounters }
   /** The peer's ACL, -1 for none; said anew when its endpoint was set other than by its data. */
@@ -33,6 +39,8 @@ export type OutboundOrder =
   | { type: 'sendKey'; slot: number; key: KeyHandle; receiver: number; expiresAt: number; first?: Counter }
   | { type: 'sendKeyGone'; slot: number; key: KeyHandle }
   | { type: 'keepalive'; slot: number }
+  /** Send a probe to the peer, or, with `sequence` -1, the answer to one. */
+  | { type: 'probe'; slot: number; packet: Uint8Array; sequence: number }
   | { type: 'discardStaged'; slot: number };
 
 export type InboundOrder =
@@ -53,6 +61,8 @@ export type Report =
   | { type: 'wanted'; slot: number }
   /** The first message under a responder's new keypair. */
   | { type: 'confirmed'; slot: number; index: number }
+  /** The peer asked whether the path is alive, and this is the answer. No further one before this is taken. */
+  | { type: 'probed'; slot: number; answer: Uint8Array }
   | { type: 'tunFailed'; error: number };
 
 /** Words of the Int32Array that both sides of a thread share. */

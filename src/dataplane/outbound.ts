@@ -26,6 +26,8 @@ import { Staging } from '../session/staging.ts';
 import { COUNTER, MAX_PEERS, countDrop, rowOf } from './counters.ts';
 import type { Counters } from './counters.ts';
 import { callsForLull } from './moderation.ts';
+import { noteSent } from './probes.ts';
+import type { ProbeMemory } from './probes.ts';
 import type { OutboundOrder, Report } from './messages.ts';
 import { Seen } from './seen.ts';
 import { Verdict } from './verdict.ts';
@@ -47,6 +49,7 @@ export class Outbound {
   readonly #packet = new Packet();
   readonly #seen = new Seen(OUT);
   readonly #verdict = new Verdict();
+  #probes: ProbeMemory | undefined;
 
   // By peer slot. A key of 0 is none.
   readonly #key = new Int32Array(MAX_PEERS);
@@ -111,6 +114,12 @@ export class Outbound {
       case 'routing':
         this.#verdict.routing = new Routing(order.routing);
         break;
+      case 'bundles':
+        this.#verdict.bundles.use(order.bundles);
+        break;
+      case 'probes':
+        this.#probes = order.memory;
+        break;
       case 'policy':
         this.#verdict.policy = new Policy(order.program, order.flows, order.counters);
         break;
@@ -134,6 +143,9 @@ export class Outbound {
         break;
       case 'keepalive':
         this.#keepalive(order.slot);
+        break;
+      case 'probe':
+        this.#sendProbe(order.slot, order.packet, order.sequence);
         break;
       case 'discardStaged':
         this.#discardStaged(order.slot);
@@ -294,6 +306,20 @@ export class Outbound {
     rows[ROW.segments] = 1;
     if (this.#takeCounters(0, slot, 1)) this.#transmit(1);
     else this.#want(slot);
+  }
+
+  /** Probes are no traffic of the overlay's hosts: they are sealed and counted in bytes, and nothing else. */
+  #sendProbe(slot: number, packet: Uint8Array, sequence: number): void {
+    const { rows, slab, clock } = this.#queue;
+    rows.fill(0, 0, ROW.words);
+    rows[ROW.offset] = SCRATCH_OFFSET;
+    rows[ROW.length] = packet.length;
+    rows[ROW.segments] = 1;
+    slab.set(packet, SCRATCH_OFFSET);
+    if (!this.#takeCounters(0, slot, 1)) return this.#want(slot);
+    this.#counters[rowOf(slot) + COUNTER.dataAt] = clock[0];
+    if (this.#probes !== undefined && sequence >= 0) noteSent(this.#probes, slot, sequence, clock[0]);
+    this.#transmit(1);
   }
 
   #discardStaged(slot: number): void {

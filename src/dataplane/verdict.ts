@@ -2,7 +2,8 @@
  * What becomes of a packet, decided in one place for both threads and for a trace, in this order:
  *
  *   1. source     the source must be the attachment's that the packet came in by
- *   2. route      the destination's longest match in the table that this attachment is associated with
+ *   2. route      the destination's longest match in the table that this attachment is associated with; of a bundle the path
+ *                 that the flow is on
  *   3. judge      flow table and rules, of the peering that the packet came from and of the one that it goes to
  *   4. hops       between two peerings the gateway is a router, and takes one
  *   5. size       between two peerings; what goes to the TUN is the kernel's to measure, and it knew our MTU before
@@ -12,11 +13,12 @@
 import { IN, OUT } from '../policy/policy.ts';
 import type { Policy } from '../policy/policy.ts';
 import { Routing } from '../routing/routing.ts';
-import { BLACKHOLE, LOCAL } from '../routing/target.ts';
+import { BLACKHOLE, LOCAL, bundleOf } from '../routing/target.ts';
 import { DROP } from '../wire/drop.ts';
 import { mayFragment } from '../wire/fragments.ts';
 import { hopsLeft } from '../wire/hops.ts';
 import type { Packet } from '../wire/packet.ts';
+import { Bundles } from './bundle.ts';
 import { MAX_PEERS } from './counters.ts';
 
 /** The slot of what comes from the local VPC, as `Routing` has it. */
@@ -24,6 +26,7 @@ const FROM_LOCAL = -1;
 
 export class Verdict {
   routing = new Routing();
+  readonly bundles = new Bundles();
   /** Undefined: a plain device. */
   policy: Policy | undefined;
   mtu = 1420;
@@ -46,7 +49,7 @@ export class Verdict {
     this.owner = -1;
     this.rule = -1;
     this.isTooBig = false;
-    const target = this.routing.route(FROM_LOCAL, packet.version, packet.dst0, packet.dst1, packet.dst2, packet.dst3);
+    const target = this.#route(FROM_LOCAL, packet);
     const { policy } = this;
     this.target = target;
     if (policy === undefined) return target < 0 || target === LOCAL ? DROP['no-route'] : DROP.none;
@@ -54,7 +57,8 @@ export class Verdict {
     if (this.owner !== LOCAL) return DROP['source-not-local'];
     if (target < 0 || target === LOCAL) return DROP['no-route'];
     if (target === BLACKHOLE) return DROP['blackhole-route'];
-    const reason = policy.judge(packet, bytes, offset, target, this.acls[target], OUT, seconds, count);
+    const peer = this.bundles.flowPeer(target);
+    const reason = policy.judge(packet, bytes, offset, peer, this.acls[target], OUT, seconds, count);
     this.rule = policy.rule;
     return reason;
   }
@@ -67,32 +71,47 @@ export class Verdict {
     this.target = LOCAL;
     this.rule = -1;
     this.isTooBig = false;
-    this.owner = this.routing.owner(packet.version, packet.src0, packet.src1, packet.src2, packet.src3);
-    if (this.owner !== from) return DROP['source-not-allowed'];
+    if (!this.isSource(packet, from)) return DROP['source-not-allowed'];
     const { policy } = this;
     if (policy === undefined) return DROP.none;
-    const target = this.routing.route(from, packet.version, packet.dst0, packet.dst1, packet.dst2, packet.dst3);
+    const target = this.#route(from, packet);
+    const { bundles } = this;
+    const peer = bundles.flowPeer(from);
     this.target = target;
     if (target === LOCAL) {
-      const reason = policy.judge(packet, bytes, offset, from, this.acls[from], IN, seconds, count);
+      const reason = policy.judge(packet, bytes, offset, peer, this.acls[from], IN, seconds, count);
       this.rule = policy.rule;
       return reason;
     }
     if (target === BLACKHOLE) return DROP['blackhole-route'];
-    if (target < 0 || target === from) return DROP['destination-not-local'];
+    if (target < 0 || bundles.flowPeer(target) === peer) return DROP['destination-not-local'];
     const reason = policy.judgeTransit(
       packet,
       bytes,
       offset,
-      from,
+      peer,
       this.acls[from],
-      target,
+      bundles.flowPeer(target),
       this.acls[target],
       seconds,
       count,
     );
     this.rule = policy.rule;
     return reason === DROP.none ? this.#forward(packet, bytes, offset) : reason;
+  }
+
+  /** Whether the packet's source is that of the peer in slot `from`, or of a bundle that the peering is in. */
+  isSource(packet: Packet, from: number): boolean {
+    this.owner = this.routing.owner(packet.version, packet.src0, packet.src1, packet.src2, packet.src3);
+    const bundle = bundleOf(this.owner);
+    return this.owner === from || (bundle >= 0 && this.bundles.holds(bundle, from));
+  }
+
+  /** Where the packet goes: a bundle's route leads to one of its peerings. */
+  #route(from: number, packet: Packet): number {
+    const target = this.routing.route(from, packet.version, packet.dst0, packet.dst1, packet.dst2, packet.dst3);
+    const bundle = bundleOf(target);
+    return bundle < 0 ? target : this.bundles.pick(bundle, packet);
   }
 
   /** Hops and size of what goes from peer to peer. */

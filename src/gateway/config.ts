@@ -2,6 +2,7 @@ import type { Prefix } from '../routing/prefix.ts';
 
 // Control checks addresses by these and may import nothing below the gateway.
 export { canonical, hasHostBits, overlaps } from '../routing/prefix.ts';
+export { DOWN_AFTER_PROBES, PROBE_INTERVAL, UP_AFTER } from '../session/liveness.ts';
 
 /** What a gateway runs by: everything resolved, checked and in the units that the name says. Plain data. */
 export interface GatewayConfig {
@@ -23,6 +24,7 @@ export interface GatewayConfig {
   /** Flows that the flow table holds; a power of two. */
   readonly flows: number;
   readonly peerings: readonly PeeringConfig[];
+  readonly bundles: readonly BundleConfig[];
   /** In the order of the file; a peering names one by its index. */
   readonly acls: readonly AclConfig[];
 }
@@ -52,6 +54,21 @@ export interface PeeringConfig {
   readonly keepaliveMs: number;
   /** Index into `GatewayConfig.acls`, or -1: nothing passes. */
   readonly acl: number;
+  /** Index into `GatewayConfig.bundles`, or -1. */
+  readonly bundle: number;
+}
+
+/** Several peerings that carry the same prefixes, each a path of its own. */
+export interface BundleConfig {
+  readonly name: string;
+  /** Flows divided among all paths that are up, or all of them on the first one in the order of the file. */
+  readonly mode: 'active-active' | 'active-standby';
+  /** Between two probes; 0: none. */
+  readonly probeMs: number;
+  /** A path that gave no sign of life for so long is out of use. */
+  readonly downAfterMs: number;
+  /** For so long it must answer before it is used again. */
+  readonly upAfterMs: number;
 }
 
 export type Role = 'server' | 'client';

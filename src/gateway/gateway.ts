@@ -24,6 +24,7 @@ import type { Sighting } from './last-seen.ts';
 import { changeLink } from './link.ts';
 import type { LinkChange, LinkState } from './link.ts';
 import { addRoute, automaticMtu, configureLink, enableForwarding } from './network.ts';
+import { Paths } from './paths.ts';
 import { answeringAddresses, compileRouting, kernelRoutes } from './routing.ts';
 import { Rules } from './rules.ts';
 import type { GatewayStatus, PeerStatus } from './status.ts';
@@ -53,6 +54,7 @@ export class Gateway {
   readonly #peerings = new Map<string, Peering>();
   readonly #lastSeen: LastSeen;
   readonly #flows: FlowTableData;
+  readonly #paths: Paths;
   #config: GatewayConfig;
   #rules: Rules;
   #restoreForwarding: () => void = () => undefined;
@@ -80,6 +82,7 @@ export class Gateway {
     this.tunnel = tunnel;
     this.#log = log;
     this.#rules = new Rules(config.acls);
+    this.#paths = new Paths(tunnel, log);
     this.#flows = createFlowTable(config.flows, randomInt(2 ** 31));
     this.#lastSeen = new LastSeen(`${RUN_FOLDER}/${config.interface}.peers.json`);
   }
@@ -144,6 +147,7 @@ export class Gateway {
 
   async close(): Promise<void> {
     clearInterval(this.#housekeeping);
+    this.#paths.close();
     await this.tunnel.close();
     // Switched on for this gateway, forwarding may by now serve another one too.
     if (!othersRun(this.#config.interface)) this.#restoreForwarding();
@@ -219,6 +223,7 @@ export class Gateway {
       tx_packets: traffic.txPackets,
       routes: [...config.subnets, ...config.addresses].map(formatPrefix),
       acl: config.acl < 0 ? null : this.#config.acls[config.acl].name,
+      path: this.#paths.status(config.name),
       drops: traffic.drops,
     };
   }
@@ -280,8 +285,10 @@ export class Gateway {
 
   /** Says who owns which addresses, and what goes where. */
   #route(): void {
-    const slots = new Map(Array.from(this.#peerings.values(), ({ config, peer }) => [config.name, peer.slot]));
-    this.tunnel.setRouting(compileRouting(this.#config, slots));
+    const peers = new Map(Array.from(this.#peerings, ([name, { peer }]) => [name, peer]));
+    const slots = new Map(Array.from(peers, ([name, { slot }]) => [name, slot]));
+    this.#paths.configure(this.#config, peers);
+    this.tunnel.setRouting(compileRouting(this.#config, slots, this.#paths.targets));
     this.tunnel.setAddresses(answeringAddresses(this.#config.addresses));
   }
 

@@ -1,5 +1,20 @@
 /** What a running gateway tells of itself: the JSON of `isthmus status --json`. Counts are since the start. */
+import type { PathState } from '../session/liveness.ts';
 import type { RuleStatus } from './rules.ts';
+
+/** A path of a bundle. */
+export interface PathStatus {
+  readonly bundle: string;
+  /** `damped`: answers again, but not yet for long enough. */
+  readonly state: PathState;
+  /** Whether packets take it now. */
+  readonly in_use: boolean;
+  /** Null without probes, or before the first answer. */
+  readonly rtt_ms: number | null;
+  readonly jitter_ms: number | null;
+  /** Share of the last probes that were not answered, 0 to 1; null without probes. */
+  readonly loss: number | null;
+}
 
 export interface PeerStatus {
   readonly name: string;
@@ -22,6 +37,8 @@ export interface PeerStatus {
   readonly tx_packets: number;
   readonly routes: readonly string[];
   readonly acl: string | null;
+  /** Null for a peering in no bundle. */
+  readonly path: PathStatus | null;
   /** Packets by drop reason. */
   readonly drops: Readonly<Record<string, number>>;
 }

@@ -16,9 +16,12 @@ import {
 } from '../nic/native.ts';
 import type { Tun, UdpSocket } from '../nic/native.ts';
 import { COUNTER, MAX_PEERS, countDrop, rowOf, sharedActivity } from '../dataplane/counters.ts';
+import type { BundleData } from '../dataplane/bundle.ts';
 import { SHARED } from '../dataplane/messages.ts';
 import type { InboundOrder, OutboundOrder, Report } from '../dataplane/messages.ts';
 import { publicBytes, type KeyPair } from '../noise/x25519.ts';
+import { answerTaken, createProbeMemory } from '../dataplane/probes.ts';
+import type { ProbeMemory } from '../dataplane/probes.ts';
 import type { AclProgram } from '../policy/acl.ts';
 import type { FlowTableData } from '../policy/flow-table.ts';
 import type { PolicyCounters } from '../policy/policy.ts';
@@ -78,6 +81,8 @@ export class Tunnel {
   readonly tun: Tun;
   /** Settles once, when the tunnel has ended by itself or was closed. */
   readonly ended: Promise<Ending>;
+  /** Where the threads note probes and their answers; undefined before `setProbeAddresses`. */
+  probes: ProbeMemory | undefined;
   readonly #log: Log;
   readonly #timing: Timing;
   readonly #device: Device;
@@ -197,6 +202,22 @@ export class Tunnel {
   /** What the gateway's ICMP errors come from. */
   setAddresses(addresses: GatewayAddresses): void {
     this.#inbound.order({ type: 'addresses', addresses });
+  }
+
+  /** All bundles anew, each with the paths that packets may take. */
+  setBundles(bundles: BundleData): void {
+    this.#orderBoth({ type: 'bundles', bundles });
+  }
+
+  /** From now on probes that come to these addresses (four words each) are answered, and answers to ours are noted. */
+  setProbeAddresses(addresses: Int32Array): void {
+    this.probes ??= createProbeMemory();
+    this.#orderBoth({ type: 'probes', memory: this.probes, addresses });
+  }
+
+  /** Sends a probe, which asks for a session where there is none. */
+  probe(peer: Peer, packet: Uint8Array, sequence: number): void {
+    this.#outbound.order({ type: 'probe', slot: peer.slot, packet, sequence });
   }
 
   /** From now on every packet is judged. Each thread counts for itself. */
@@ -383,6 +404,10 @@ export class Tunnel {
       }
       case 'confirmed':
         this.#peers.get(message.slot)?.confirm(message.index >>> 0, bootTime());
+        break;
+      case 'probed':
+        if (this.probes !== undefined) answerTaken(this.probes, message.slot);
+        this.#outbound.order({ type: 'probe', slot: message.slot, packet: message.answer, sequence: -1 });
         break;
       case 'tunFailed':
         // A deleted interface is noticed by the next tick.

@@ -1,5 +1,5 @@
 /** A gateway's status as text for people. */
-import type { GatewayStatus, PeerStatus } from '../gateway/status.ts';
+import type { GatewayStatus, PathStatus, PeerStatus } from '../gateway/status.ts';
 
 /** `last`: the status of a moment before, for rates. */
 export function formatStatus(status: GatewayStatus, last?: GatewayStatus): string {
@@ -43,8 +43,15 @@ function formatPeer(peer: PeerStatus, rate?: Rates): string[] {
     `  traffic    ${formatBytes(peer.rx_bytes)} in, ${formatBytes(peer.tx_bytes)} out${speed}`,
     `  routes     ${peer.routes.join(', ')}`,
     `  acl        ${peer.acl ?? 'none: nothing passes'}`,
+    ...(peer.path === null ? [] : [`  path       ${formatPathStatus(peer.path)}`]),
     ...(Object.keys(peer.drops).length > 0 ? ['  dropped', ...formatDrops(peer.drops)] : []),
   ];
+}
+
+function formatPathStatus({ bundle, state, in_use, rtt_ms, jitter_ms, loss }: PathStatus): string {
+  const times = rtt_ms === null ? '' : `, round trip ${rtt_ms} ms, jitter ${jitter_ms} ms`;
+  const lost = loss === null ? '' : `, ${(loss * 100).toFixed(0)} % lost`;
+  return `${state}, ${in_use ? 'in use' : 'not in use'}, of bundle ${bundle}${times}${lost}`;
 }
 
 function formatDrops(drops: Readonly<Record<string, number>>): string[] {

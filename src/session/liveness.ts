@@ -34,6 +34,11 @@ const LOSS_WINDOW = 100;
 /** A probe that is not answered after this share of the interval is late: the next ones follow at a quarter of it. */
 const LATE = 0.5;
 const HURRY = 0.25;
+/**
+ * The caller's thread was held up for longer than this, and could neither ask nor look: of such a time no more counts as
+ * the path's silence.
+ */
+const HELD_UP = 500;
 /** Weights of a new value in the mean of round-trip times (RFC 6298) and in the jitter (RFC 3550 §6.4.1). */
 const RTT_WEIGHT = 1 / 8;
 const JITTER_WEIGHT = 1 / 16;
@@ -50,6 +55,7 @@ export class Liveness {
   #falls = 0;
   #sequence = 0;
   #probedAt = -Infinity;
+  #lookedAt = Infinity;
   #rtt: number | undefined;
   #lastRtt = 0;
   #jitter = 0;
@@ -122,6 +128,8 @@ export class Liveness {
   advance(now: number): boolean {
     const { downAfter } = this.timing;
     const before = this.#state;
+    this.#excuse(now - this.#lookedAt - HELD_UP, now);
+    this.#lookedAt = now;
     for (let place = 0; place < PROBES_OUT; place++) {
       if (this.#out[place] !== 0 && now - this.#out[place] > downAfter) this.#settle(place, false);
     }
@@ -143,6 +151,13 @@ export class Liveness {
       this.#rise(now);
     }
     return this.#state !== before;
+  }
+
+  /** Takes a time in which nobody looked out of the account. */
+  #excuse(time: number, now: number): void {
+    if (time <= 0) return;
+    this.#signAt = Math.min(this.#signAt + time, now);
+    for (let place = 0; place < PROBES_OUT; place++) if (this.#out[place] !== 0) this.#out[place] += time;
   }
 
   #sign(at: number): void {

@@ -19,6 +19,7 @@ export const DROP_REASONS = [
   'packet-too-big',
   'transit-queue-full',
   'answer-limited',
+  'probe-limited',
   // a peer's session
   'no-endpoint',
   'no-session',

@@ -31,6 +31,7 @@ const SECTIONS: Readonly<Record<string, z.ZodObject>> = {
   '## The file': schemas.configSchema,
   '## `gateway`': schemas.gatewaySchema,
   '## `peerings`': schemas.peeringSchema,
+  '## `bundles`': schemas.bundleSchema,
   '### `icmp`': schemas.icmpSchema,
 };
 

@@ -12,7 +12,7 @@ const FAULTS: readonly (readonly [from: string, to: string, fault: string])[] = 
   [
     'acls:\n',
     '«acsl: {}\nacls:\n',
-    'acsl: unknown key "acsl" (did you mean "acls"?); wanted gateway, peerings, acls (ISTHMUS_CONFIG_UNKNOWN_KEY)',
+    'acsl: unknown key "acsl" (did you mean "acls"?); wanted gateway, peerings, bundles, acls (ISTHMUS_CONFIG_UNKNOWN_KEY)',
   ],
   [
     'icmp: {type: 8}',

@@ -69,10 +69,11 @@ acls: {open: {default: allow, rules: [{action: deny}]}}`);
       rekeyAfterMs: 120_000,
       flows: 131_072,
       peerings: [],
+      bundles: [],
       acls: [],
     },
   );
-  t.like(config.peerings[0], { endpoint: undefined, addresses: [], keepaliveMs: 0, acl: -1 });
+  t.like(config.peerings[0], { endpoint: undefined, addresses: [], keepaliveMs: 0, acl: -1, bundle: -1 });
   t.is(config.acls[0].otherwise, 'allow');
   const rule = {
     name: 'open[0]',

@@ -120,6 +120,15 @@ test('a path that falls silent while it is damped waits anew, and a long good ti
   t.true(upAt - dampedAt <= 5100, 'as after a first fall');
 });
 
+test('a time in which nobody could ask is not held against the path', (t) => {
+  const world = new World();
+  world.run(10_000);
+  world.now += 20_000;
+  world.run(world.now + 10_000);
+  t.deepEqual(world.changes, [[100, 'up']]);
+  t.is(world.path.loss, 0);
+});
+
 test('round trips are averaged, and jitter is how they differ', (t) => {
   const path = new Liveness(PROBED);
   for (let round = 0; round < 200; round++) {
