@@ -26,6 +26,7 @@ const DEMO = { ...BUILD, iproute2: 'ip', iperf3: 'iperf3', 'iputils-ping': 'ping
 const TEST = {
   ...DEMO,
   nftables: 'nft',
+  bird2: 'bird',
   'wireguard-tools': 'wg',
   tcpdump: 'tcpdump',
   libasan8: '/libasan.so.8',

@@ -28,7 +28,7 @@ const WORDS: Readonly<Record<string, string>> = {
   destinations: 'destination',
 };
 /** Lists whose order means nothing. */
-const UNORDERED = ['peerings', 'acls'];
+const UNORDERED = ['peerings', 'bundles', 'acls'];
 
 interface Leaf {
   readonly text: string;
@@ -94,12 +94,18 @@ function listing(config: GatewayConfig): Listing {
 }
 
 /** The configuration as the file lays it out: keys where they stand there, names instead of places in a list. */
-function inWords({ peerings, acls, ...gateway }: GatewayConfig): object {
+function inWords({ peerings, bundles, acls, ...gateway }: GatewayConfig): object {
   const plain = peerings.find(({ keys }) => keys.kind === 'plain')?.keys;
   const own = plain?.kind === 'plain' ? { privateKey: plain.privateKey } : {};
   return {
     gateway: { ...gateway, ...own },
-    peerings: peerings.map((peering) => ({ ...peering, ...keysInWords(peering), acl: acls[peering.acl]?.name })),
+    peerings: peerings.map((peering) => ({
+      ...peering,
+      ...keysInWords(peering),
+      acl: acls[peering.acl]?.name,
+      bundle: bundles[peering.bundle]?.name,
+    })),
+    bundles,
     acls,
   };
 }

@@ -56,6 +56,8 @@ export class Paths {
 
   /** Takes up a configuration. What is known of a path goes on if nothing about it changed. */
   configure(config: GatewayConfig, peers: ReadonlyMap<string, Peer>): void {
+    // A peer may ask us, whether or not we ask it.
+    this.#tunnel.setProbeAddresses(Int32Array.from(config.addresses.flatMap(({ address }) => address)));
     const before = this.#paths;
     this.#paths = new Map();
     for (const peering of config.peerings) {
@@ -72,8 +74,6 @@ export class Paths {
       this.#numbers.set(name, this.#nextNumber);
       this.#nextNumber = (this.#nextNumber + 1) % MAX_BUNDLES;
     }
-    // Its peer may ask us, whether or not we ask it.
-    this.#tunnel.setProbeAddresses(Int32Array.from(config.addresses.flatMap(({ address }) => address)));
     this.#use();
     clearInterval(this.#ticker);
     if (this.#paths.size > 0) this.#ticker = setInterval(() => this.#tick(), TICK);
@@ -120,8 +120,7 @@ export class Paths {
     if (path.ends === undefined && path.bundle.probeMs > 0) {
       this.#log.warn(`peering ${path.name}: no overlay address to probe; a dead path is noticed by its silence only`);
     }
-    const { probes } = this.#tunnel;
-    if (probes !== undefined) clearProbes(probes, path.peer.slot, path.token);
+    clearProbes(this.#tunnel.probes!, path.peer.slot, path.token);
     return path;
   }
 

@@ -2,6 +2,7 @@ import { COUNTER, MAX_PEERS, countDrop, createCounters, rowOf, sharedActivity } 
 import { Inbound } from '../../src/dataplane/inbound.ts';
 import { SHARED, type InboundOrder, type OutboundOrder, type Report } from '../../src/dataplane/messages.ts';
 import { Outbound } from '../../src/dataplane/outbound.ts';
+import { answerTaken, type ProbeMemory } from '../../src/dataplane/probes.ts';
 import type { InboundQueue, OutboundQueue } from '../../src/nic/index.ts';
 import { BUFFER } from '../../src/nic/layout.ts';
 import { memoryEndpoints, memoryInbound, memoryOutbound } from '../../src/nic/memory.ts';
@@ -63,6 +64,7 @@ export class Node implements Host {
   readonly #tun: { bytes: Uint8Array; words: Record<number, number> }[] = [];
   readonly #socket: { bytes: Uint8Array; from: Endpoint }[] = [];
   readonly #reports: Report[] = [];
+  #probes: ProbeMemory | undefined;
 
   constructor(underlay: Underlay, address: string, seed: number) {
     this.#underlay = underlay;
@@ -154,6 +156,17 @@ export class Node implements Host {
   /** Routes by a program, in which an attachment has a table of its own. */
   routeBy(routing: RoutingProgram): void {
     this.#orderBoth({ type: 'routing', routing });
+  }
+
+  /** Gives an order to both directions, or to the outbound one. */
+  orderBoth(order: OutboundOrder & InboundOrder): void {
+    if (order.type === 'probes') this.#probes = order.memory;
+    this.#orderBoth(order);
+  }
+
+  order(order: OutboundOrder): void {
+    this.#setClocks();
+    this.outbound.apply(order);
   }
 
   mtu(mtu: number): void {
@@ -271,6 +284,9 @@ export class Node implements Host {
       } else if (report.type === 'wanted') {
         if (this.whereIs(report.slot) === undefined) countDrop(this.#outCounters, report.slot, DROP['no-endpoint'], 1);
         else this.#peers.get(report.slot)?.wantSession(now);
+      } else if (report.type === 'probed') {
+        answerTaken(this.#probes!, report.slot);
+        this.outbound.apply({ type: 'probe', slot: report.slot, packet: report.answer, sequence: -1 });
       } else if (report.type === 'confirmed') {
         this.#peers.get(report.slot)?.confirm(report.index >>> 0, now);
       }

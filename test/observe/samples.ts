@@ -17,6 +17,7 @@ export const PEER: PeerStatus = {
   tx_packets: 40,
   routes: ['192.168.0.0/16'],
   acl: 'web',
+  path: null,
   drops: { 'acl-default': 5 },
 };
 
