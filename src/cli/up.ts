@@ -2,7 +2,7 @@ import { once } from 'node:events';
 import { constants } from 'node:os';
 import { setFlagsFromString } from 'node:v8';
 import { Command } from 'commander';
-import { pino } from 'pino';
+import { pino, type Logger } from 'pino';
 import { serveApi } from '../control/api.ts';
 import { loadConfig } from '../control/config.ts';
 import { openUapi, serveUapi, uapiPath, type UapiListener } from '../control/uapi-socket.ts';
@@ -25,7 +25,7 @@ export function command(): Command {
         'CAP_NET_ADMIN.\n\nSIGTERM and SIGINT end it; SIGHUP reads the file again and changes what is different.',
     )
     .argument('<file>', 'configuration file')
-    .option('--log-level <level>', 'debug, info, warn or error', 'info')
+    .option('--log-level <level>', 'debug, info, warn or error, whatever the file says')
     .option('--pcap <file>', 'write every packet of the overlay, before it is judged, to a pcap file (slow)')
     .addHelpText(
       'after',
@@ -40,15 +40,16 @@ export function command(): Command {
  */
 setFlagsFromString('--no-incremental-marking');
 
-async function up(file: string, options: { logLevel: string; pcap?: string }): Promise<void> {
-  const log = pino({ level: options.logLevel, base: null, timestamp: pino.stdTimeFunctions.isoTime });
+async function up(file: string, options: { logLevel?: string; pcap?: string }): Promise<void> {
+  const log = pino({ level: options.logLevel ?? 'info', base: null, timestamp: pino.stdTimeFunctions.isoTime });
   const config = loadConfig(file, process.env);
+  log.level = options.logLevel ?? config.logLevel;
   // From here on a signal ends it in order, also while it starts.
   const stopped = Promise.race([once(process, 'SIGTERM'), once(process, 'SIGINT')]);
   process.on('SIGHUP', () => undefined);
   const gateway = await Gateway.start(config, { log, capture: options.pcap ?? '' });
   try {
-    await run(gateway, file, config, stopped, log);
+    await run(gateway, file, config, stopped, log, options.logLevel);
   } finally {
     await gateway.close();
   }
@@ -61,7 +62,8 @@ async function run(
   file: string,
   config: GatewayConfig,
   stopped: Promise<unknown>,
-  log: Log,
+  log: Logger,
+  level: string | undefined,
 ): Promise<void> {
   const name = config.interface;
   const metrics = new MetricsServer({ status: () => gateway.status(), version: packageVersion() });
@@ -72,6 +74,7 @@ async function run(
     try {
       const changes = await gateway.reload(next);
       moved.commit();
+      log.level = level ?? next.logLevel;
       return changes;
     } catch (error) {
       moved.cancel();

@@ -78,6 +78,7 @@ export function secretSource(value: unknown): SecretSource {
 const MINUTE_MS = 60_000;
 const FLOWS_DEFAULT = 131_072;
 const none: Prefix[] = [];
+const LOG_LEVELS = ['debug', 'info', 'warn', 'error'] as const;
 const ROLES = ['server', 'client'] as const;
 const ACTIONS = ['allow', 'deny'] as const;
 const BUNDLE_MODES = ['active-active', 'active-standby'] as const;
@@ -94,12 +95,14 @@ export const gatewaySchema = mapping({
   rekey: leaf((value) => text.duration(value, 5000, 2 * MINUTE_MS)).default(2 * MINUTE_MS),
   flows: leaf((value) => 2 ** Math.ceil(Math.log2(text.integer(value, 1024, 2 ** 24)))).default(FLOWS_DEFAULT),
   private_key: leaf(secretSource).optional(),
+  log_level: leaf((value) => text.oneOf(value, LOG_LEVELS)).default('info'),
 });
 
 export const peeringSchema = mapping({
   name: leaf(text.name),
   role: leaf((value) => text.oneOf(value, ROLES)).optional(),
   psk: leaf(secretSource).optional(),
+  next: leaf(secretSource).optional(),
   public_key: leaf(text.publicKey).optional(),
   preshared_key: leaf(secretSource).optional(),
   cipher: leaf(text.cipher).default('auto' satisfies CipherChoice),

@@ -60,6 +60,8 @@ export function resolveSecrets(root: unknown, options: SecretOptions): Secrets {
     take([...path, 'preshared_key'], get(value, 'preshared_key'), decodeKey);
     const psk = take([...path, 'psk'], get(value, 'psk'), decodePsk);
     if (psk !== undefined) psks.push({ path: [...path, 'psk'], value: psk });
+    const next = take([...path, 'next'], get(value, 'next'), decodePsk);
+    if (next !== undefined) psks.push({ path: [...path, 'next'], value: next });
     const peerKey = valid(text.publicKey, get(value, 'public_key'));
     if (peerKey !== undefined) publicKeys.push({ path: [...path, 'public_key'], value: peerKey });
   }
@@ -103,6 +105,7 @@ function checkKinds(root: unknown, path: Path, peering: unknown, report: Report)
     refuse('public_key', 'public_key beside psk; wanted one of the two');
     refuse('preshared_key', 'preshared_key beside psk, which stands for all keys; wanted it with public_key');
   } else if (has('public_key')) {
+    refuse('next', 'next beside public_key; wanted it with psk, which it is to take the place of');
     refuse('role', 'role tells the two identities of a psk apart; wanted none with public_key');
     if (get(get(root, 'gateway'), 'private_key') === undefined) {
       const message = 'public_key needs a private key of our own; wanted gateway.private_key';

@@ -153,6 +153,7 @@ function build(raw: RawConfig, secrets: Secrets, yaml: YamlSource): GatewayConfi
     subnets: gateway.subnets,
     rekeyAfterMs: gateway.rekey,
     flows: gateway.flows,
+    logLevel: gateway.log_level,
     peerings: raw.peerings.map((peering, index): PeeringConfig => ({
       name: peering.name,
       keys: keysOf(peering, index, secrets),
@@ -194,7 +195,10 @@ function bundleNames({ peerings }: RawConfig): string[] {
 function keysOf(peering: RawConfig['peerings'][number], index: number, secrets: Secrets): PskKeys | PlainKeys {
   const secret = (key: string): Uint8Array | undefined => secrets.get(`peerings[${index}].${key}`);
   const psk = secret('psk');
-  if (psk !== undefined) return { kind: 'psk', role: peering.role!, cipher: peering.cipher, psk };
+  if (psk !== undefined) {
+    const next = secret('next');
+    return { kind: 'psk', role: peering.role!, cipher: peering.cipher, psk, ...(next !== undefined && { next }) };
+  }
   return {
     kind: 'plain',
     privateKey: secrets.get('gateway.private_key')!,

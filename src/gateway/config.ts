@@ -23,6 +23,7 @@ export interface GatewayConfig {
   readonly rekeyAfterMs: number;
   /** Flows that the flow table holds; a power of two. */
   readonly flows: number;
+  readonly logLevel: 'debug' | 'info' | 'warn' | 'error';
   readonly peerings: readonly PeeringConfig[];
   readonly bundles: readonly BundleConfig[];
   /** In the order of the file; a peering names one by its index. */
@@ -81,6 +82,8 @@ export interface PskKeys {
   readonly cipher: CipherChoice;
   /** At least 32 bytes. */
   readonly psk: Uint8Array;
+  /** The PSK that the peering is being moved to. */
+  readonly next?: Uint8Array;
 }
 
 /** Keys as any WireGuard configuration has them, 32 bytes each. The cipher is always ChaCha20-Poly1305. */

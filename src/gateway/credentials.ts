@@ -14,11 +14,14 @@ export function credentialsOf({ keys }: PeeringConfig): Credential[] {
   const bySpeed = hasAesInstructions()
     ? (['aes-256-gcm', 'chacha20-poly1305'] as const)
     : (['chacha20-poly1305', 'aes-256-gcm'] as const);
-  return (keys.cipher === 'auto' ? bySpeed : [keys.cipher]).map((cipher) => {
-    const { server, client, presharedKey } = derivePeering(keys.psk, cipher);
-    const [local, remote] = keys.role === 'server' ? [server, client] : [client, server];
-    return { cipher, localPrivate: local, remotePublic: publicKey(remote), presharedKey };
-  });
+  const ciphers = keys.cipher === 'auto' ? bySpeed : [keys.cipher];
+  const derive = (psk: Uint8Array, isNext: boolean): Credential[] =>
+    ciphers.map((cipher) => {
+      const { server, client, presharedKey } = derivePeering(psk, cipher);
+      const [local, remote] = keys.role === 'server' ? [server, client] : [client, server];
+      return { cipher, localPrivate: local, remotePublic: publicKey(remote), presharedKey, isNext };
+    });
+  return [...derive(keys.psk, false), ...(keys.next === undefined ? [] : derive(keys.next, true))];
 }
 
 /** The identity that the peer last used, or would try first. */
@@ -28,11 +31,19 @@ export function credentialOf(peer: Peer): Credential {
 
 /** Whether two configurations of a peering give it the same identities. */
 export function sameKeys(a: PeeringConfig['keys'], b: PeeringConfig['keys']): boolean {
-  const same = (x: Uint8Array, y: Uint8Array): boolean => Buffer.compare(x, y) === 0;
+  const none = new Uint8Array(0);
+  const same = (x: Uint8Array = none, y: Uint8Array = none): boolean => Buffer.compare(x, y) === 0;
   if (a.kind === 'plain' && b.kind === 'plain') {
     return same(a.privateKey, b.privateKey) && same(a.publicKey, b.publicKey) && same(a.presharedKey, b.presharedKey);
   }
-  return a.kind === 'psk' && b.kind === 'psk' && a.role === b.role && a.cipher === b.cipher && same(a.psk, b.psk);
+  return (
+    a.kind === 'psk' &&
+    b.kind === 'psk' &&
+    a.role === b.role &&
+    a.cipher === b.cipher &&
+    same(a.psk, b.psk) &&
+    same(a.next, b.next)
+  );
 }
 
 /** Whether a session may go on from one to the other: the same keys of both ends under the same cipher. */

@@ -214,6 +214,8 @@ export class Gateway {
       endpoint: endpoint === undefined ? null : formatEndpoint(endpoint),
       cipher: peer.lastHandshakeAt === 0 ? null : credentialOf(peer).cipher,
       public_key: Buffer.from(credentialOf(peer).remotePublic).toString('base64'),
+      psk:
+        peer.credential === null || config.keys.kind === 'plain' ? null : peer.credential.isNext ? 'next' : 'current',
       last_handshake_s: peer.lastHandshakeAt === 0 ? null : Math.round((Date.now() - peer.lastHandshakeAt) / 1000),
       handshakes: peer.handshakes,
       initiations: peer.initiations,
@@ -268,7 +270,10 @@ export class Gateway {
       changed.push({ peer, credentials });
       peer.setCredentials(peer.credentials.filter((held) => credentials.some((each) => sameIdentity(each, held))));
     }
-    for (const { peer, credentials } of changed) peer.setCredentials(credentials);
+    for (const { peer, credentials } of changed) {
+      peer.setCredentials(credentials);
+      if (credentials.some(({ isNext }) => isNext)) peer.renewSoon();
+    }
   }
 
   #changePeering(config: PeeringConfig): Peering | undefined {

@@ -24,6 +24,8 @@ export interface PeerStatus {
   readonly cipher: string | null;
   /** Base64, as `wg` shows it. */
   readonly public_key: string;
+  /** Which PSK the present session comes from; null before the first, and for a peering by public key. */
+  readonly psk: 'current' | 'next' | null;
   readonly last_handshake_s: number | null;
   /** Handshakes that succeeded; each after a session's first renews it. */
   readonly handshakes: number;

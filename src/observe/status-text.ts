@@ -34,7 +34,8 @@ function rates(peer: PeerStatus, now: GatewayStatus, last?: GatewayStatus): Rate
 
 function formatPeer(peer: PeerStatus, rate?: Rates): string[] {
   const age = peer.last_handshake_s;
-  const handshake = age === null ? 'none yet' : `${formatSeconds(age)} ago, ${peer.cipher}`;
+  const handshake =
+    age === null ? 'none yet' : `${formatSeconds(age)} ago, ${peer.cipher}${peer.psk === 'next' ? ', next PSK' : ''}`;
   const speed = rate === undefined ? '' : `; now ${formatBits(rate.rx)} in, ${formatBits(rate.tx)} out`;
   return [
     `peer ${peer.name}`,

@@ -11,6 +11,8 @@ export interface Credential {
   readonly remotePublic: Uint8Array;
   /** 32 bytes; all zero for none. */
   readonly presharedKey: Uint8Array;
+  /** The peering is being moved to it: renewals try it first, and what has to begin anew, only once it has worked. */
+  readonly isNext?: boolean;
 }
 
 /** One of a device's identities, a static key under a cipher, and the peers that know the device by it. */

@@ -81,6 +81,8 @@ export class Peer {
   #renewing = false;
   /** The first attempt of a renewal went unanswered: the peer does not know the first credential. */
   #isPreferredRefused = false;
+  /** The session is to be renewed under the preferred credential as soon as may be. */
+  #isRenewalWanted = false;
   #outstanding: OutstandingInitiation | null = null;
   /** When the last handshake message of either kind went out, and came in. */
   #handshakeSentAt = -Infinity;
@@ -213,6 +215,11 @@ export class Peer {
     this.#initiate(now);
   }
 
+  /** The session, if there is one, is renewed soon and not only when it is due: there is a credential to be moved to. */
+  renewSoon(): void {
+    this.#isRenewalWanted = true;
+  }
+
   /** The first transport message under a keypair was opened: if that is the one we responded with, it is in use from now. */
   confirm(localIndex: number, now: number): void {
     const displaced = this.#keypairs.confirm(localIndex);
@@ -284,6 +291,10 @@ export class Peer {
     const { timing } = this.#context;
     this.#discard(this.#keypairs.expire(now - timing.rejectAfterTime));
     if (now >= this.#retryAt) this.#retry(now);
+    if (this.#isRenewalWanted && this.#retryAt === Infinity && now - this.#handshakeSentAt >= timing.rekeyTimeout) {
+      this.#isRenewalWanted = false;
+      if (this.#keypairs.current !== null) this.#renew(now);
+    }
     this.#rekeyByAge(now);
 
     const { dataSentAt, sentAt, dataReceivedAt, receivedAt } = this.activity;
@@ -334,7 +345,7 @@ export class Peer {
    * that goes unanswered: a message that was lost at the start does not bind the peering to its second choice.
    */
   #bindingToTry(): Binding | undefined {
-    const first = this.#proven === null || this.#renewing ? 0 : this.#bindings.indexOf(this.#proven);
+    const first = this.#renewing ? this.#preferred : this.#proven === null ? 0 : this.#bindings.indexOf(this.#proven);
     return this.#bindings[(first + this.#retries) % this.#bindings.length];
   }
 
@@ -370,8 +381,18 @@ export class Peer {
     }
   }
 
+  /** The place of the credential that the peering is being moved to, else of the first. */
+  get #preferred(): number {
+    return Math.max(
+      0,
+      this.#bindings.findIndex(({ credential }) => credential.isNext),
+    );
+  }
+
+  /** A next credential is tried with every renewal: the other end may have got it meanwhile. */
   #renew(now: number): void {
-    this.#renewing = !this.#isPreferredRefused;
+    const { credential } = this.#bindings[this.#preferred];
+    this.#renewing = !this.#isPreferredRefused || credential.isNext === true;
     this.wantSession(now);
   }
 
@@ -382,7 +403,7 @@ export class Peer {
     this.#retries = 0;
     this.#rekeyedForReceived = false;
     this.#renewing = false;
-    if (binding === this.#bindings[0]) this.#isPreferredRefused = false;
+    if (binding === this.#bindings[this.#preferred]) this.#isPreferredRefused = false;
     this.#proven = binding;
     this.#lastHandshakeAt = this.#context.environment.wallClock();
     this.#handshakes++;

@@ -7,7 +7,7 @@ const FAULTS: readonly (readonly [from: string, to: string, fault: string])[] = 
   [
     '  mtu: auto',
     '  mtu: auto\n  «subnet: [10.0.0.0/8]',
-    'gateway.subnet: unknown key "subnet" (did you mean "subnets"?); wanted name, interface, address, listen, metrics, mtu, subnets, rekey, flows, private_key (ISTHMUS_CONFIG_UNKNOWN_KEY)',
+    'gateway.subnet: unknown key "subnet" (did you mean "subnets"?); wanted name, interface, address, listen, metrics, mtu, subnets, rekey, flows, private_key, log_level (ISTHMUS_CONFIG_UNKNOWN_KEY)',
   ],
   [
     'acls:\n',
@@ -129,6 +129,21 @@ const FAULTS: readonly (readonly [from: string, to: string, fault: string])[] = 
     '{env: OTHER_PSK}',
     '«{env: PSK}',
     'peerings[1].psk: the PSK is that of peerings[0].psk (line 13); wanted one of its own for each peering (ISTHMUS_SECRET_SHARED)',
+  ],
+  [
+    'psk: {env: PSK}',
+    'psk: {env: PSK}\n    next: «{env: PSK}',
+    'peerings[0].next: the PSK is that of peerings[0].psk (line 13); wanted one of its own for each peering (ISTHMUS_SECRET_SHARED)',
+  ],
+  [
+    'psk: {env: PSK}',
+    'psk: {env: PSK}\n    next: «{env: SHORT}',
+    'peerings[0].next: the PSK holds 128 bits; wanted at least 256: 64 hex digits or 44 characters of base64, as isthmus genpsk prints (ISTHMUS_SECRET_SHORT)',
+  ],
+  [
+    '  name: ningxia\n',
+    '  name: ningxia\n  log_level: «loud\n',
+    'gateway.log_level: is "loud"; wanted debug or info or warn or error (ISTHMUS_CONFIG_VALUE)',
   ],
   [
     '  - name: beijing\n    role: server\n',

@@ -8,6 +8,7 @@ export const PEER: PeerStatus = {
   endpoint: '203.0.113.7:51820',
   cipher: 'aes-256-gcm',
   public_key: 'nobody-may-see-this-in-a-metric',
+  psk: 'current',
   last_handshake_s: 12,
   handshakes: 3,
   initiations: 4,
