@@ -108,7 +108,7 @@ void* attach(napi_env env, napi_value options, const char* name, int width, int*
   return data;
 }
 
-/** queue({ slab, rows, clock, status, sealed?, table, groups? }): what the hot calls take first. */
+/** queue({ slab, reserve, rows, clock, status, sealed?, table, groups? }): what the hot calls take first. */
 napi_value createQueue(napi_env env, napi_callback_info info) {
   Arguments<1> arguments(env, info);
   Queue* queue = new (std::nothrow) Queue();
@@ -116,6 +116,10 @@ napi_value createQueue(napi_env env, napi_callback_info info) {
   napi_value options = arguments.value[0];
   int clocks = 0, statuses = 0;
   queue->slab = static_cast<uint8_t*>(attach(env, options, "slab", 1, &queue->slabSize, &queue->references[0]));
+  napi_value reserve;
+  napi_get_named_property(env, options, "reserve", &reserve);
+  queue->reserve = toInt(env, reserve);
+  if (queue->reserve < 0 || queue->reserve > queue->slabSize) queue->reserve = queue->slabSize;
   queue->rows = static_cast<int32_t*>(attach(env, options, "rows", 4 * ROW_WORDS, &queue->rowCapacity, &queue->references[1]));
   queue->clock = static_cast<double*>(attach(env, options, "clock", 8, &clocks, &queue->references[2]));
   queue->status = static_cast<int32_t*>(attach(env, options, "status", 4, &statuses, &queue->references[3]));

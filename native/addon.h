@@ -14,6 +14,7 @@ namespace isthmus {
 struct Queue {
   uint8_t* slab;        // packets: read from the TUN (outbound) or received by UDP (inbound)
   int slabSize;
+  int reserve;          // offset in the slab from which on no read or receive writes
   int32_t* rows;        // packet descriptors, ROW_WORDS each (rows.h)
   int rowCapacity;
   uint8_t* sealed;      // outbound: datagrams ready to send

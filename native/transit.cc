@@ -91,7 +91,7 @@ napi_value readTransit(napi_env env, napi_callback_info info) {
   Ring ring(memory, length);
   if (!queue || !ring.isValid()) return fromInt(env, -EINVAL);
   if (maxRows > queue->rowCapacity) maxRows = queue->rowCapacity;
-  return fromInt(env, ring.take(queue->slab, queue->slabSize, queue->rows, maxRows));
+  return fromInt(env, ring.take(queue->slab, queue->reserve, queue->rows, maxRows));
 }
 
 }  // namespace

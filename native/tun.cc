@@ -124,7 +124,7 @@ napi_value tunState(napi_env env, napi_callback_info info) {
 }
 
 /**
- * readTun(queue, fd, vnet, maxRows): packets into the slab and rows, until the TUN is empty or either is full.
+ * readTun(queue, fd, vnet, maxRows): packets into the slab below its reserve and rows, until the TUN is empty or either is full.
  * Returns rows filled, or a negative errno if there is none. A malformed packet fills a row with SEGMENTS 0.
  */
 napi_value readTun(napi_env env, napi_callback_info info) {
@@ -136,7 +136,7 @@ napi_value readTun(napi_env env, napi_callback_info info) {
   if (!queue) return fromInt(env, -EINVAL);
   if (maxRows > queue->rowCapacity) maxRows = queue->rowCapacity;
   int count = 0, at = 0, error = EAGAIN;
-  while (count < maxRows && at + VNET_HEADER + MAX_PACKET + SLACK <= queue->slabSize) {
+  while (count < maxRows && at + VNET_HEADER + MAX_PACKET + SLACK <= queue->reserve) {
     uint8_t* packet = queue->slab + at + VNET_HEADER;
     ssize_t size = read(fd, packet - header, static_cast<size_t>(header + MAX_PACKET));
     if (size < 0) {

@@ -5,6 +5,7 @@ import type { Prefix } from '../routing/prefix.ts';
 import { didYouMean } from './config-nearest.ts';
 import type { Entry, Report } from './config-raw.ts';
 import { acls, formatPath, get, members, oneOrMore, valid } from './config-raw.ts';
+import { dscp } from './config-shape.ts';
 import * as text from './config-text.ts';
 import type { Path, Position } from './config-yaml.ts';
 
@@ -12,6 +13,9 @@ const PROTOCOLS_WITH_PORTS = ['tcp', 'udp', 'sctp', 'dccp', 'udplite'];
 const ICMP_PROTOCOLS = ['icmp', 'icmpv6'];
 
 const LONGEST = 600_000;
+
+/** Stands for the DSCPs that no class names. */
+const REST_OF_DSCPS = -1;
 
 type Locate = (path: Path) => Position;
 
@@ -22,6 +26,7 @@ export function checkConfig(root: unknown, locate: Locate, report: Report): void
   checkAcls(root, locate, report);
   checkAclReferences(root, peerings, report);
   checkBundles(root, peerings, locate, report);
+  checkShapes(peerings, locate, report);
   checkOverlaps(root, peerings, locate, report);
 }
 
@@ -70,6 +75,38 @@ function checkRule({ path, value }: Entry, report: Report): void {
   };
   demand('ports', PROTOCOLS_WITH_PORTS);
   demand('icmp', ICMP_PROTOCOLS);
+}
+
+/** In one direction no two classes share a name or a DSCP, and one at most takes what no other does. */
+function checkShapes(peerings: Entry[], locate: Locate, report: Report): void {
+  for (const { path, value } of peerings) {
+    for (const direction of ['out', 'in']) {
+      const at = [...path, 'shape', direction, 'classes'];
+      const classes = members(get(get(get(value, 'shape'), direction), 'classes'), at);
+      checkNames(classes, `the classes of ${formatPath(at)}`, locate, report);
+      const taken = new Map<number, Path>();
+      for (const each of classes) checkClass(each, taken, locate, report);
+    }
+  }
+}
+
+function checkClass({ path, value }: Entry, taken: Map<number, Path>, locate: Locate, report: Report): void {
+  const given = get(value, 'dscp');
+  const entries = given === undefined ? [{ path, value: REST_OF_DSCPS }] : oneOrMore(given, [...path, 'dscp']);
+  for (const entry of entries) {
+    const number = given === undefined ? REST_OF_DSCPS : valid(dscp, entry.value);
+    if (number === undefined) continue;
+    const earlier = taken.get(number);
+    if (earlier === undefined) {
+      taken.set(number, entry.path);
+      continue;
+    }
+    const { line } = locate(earlier);
+    const what = given === undefined ? 'has no dscp, and so takes the rest,' : `${text.shown(entry.value)} is taken`;
+    const wanted = given === undefined ? 'one class at most without dscp' : 'each DSCP in one class';
+    const as = given === undefined ? 'as does' : 'by';
+    report(entry.path, 'ISTHMUS_CONFIG_SHAPE', `${what} ${as} ${formatPath(earlier)} (line ${line}); wanted ${wanted}`);
+  }
 }
 
 function checkAclReferences(root: unknown, peerings: Entry[], report: Report): void {

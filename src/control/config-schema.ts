@@ -1,66 +1,19 @@
 import { z } from 'zod';
 import { PROBE_INTERVAL, UP_AFTER } from '../gateway/config.ts';
 import type { CipherChoice, Listen } from '../gateway/config.ts';
-import type { ErrorCode } from '../gateway/errors.ts';
 import { IsthmusError } from '../gateway/errors.ts';
 import type { Prefix } from '../routing/prefix.ts';
+import { either, leaf, mapping, oneOrMany } from './config-schema-parts.ts';
+import { shapeSchema } from './config-shape.ts';
 import * as text from './config-text.ts';
+
+export { shapeClassSchema, shapeDirectionSchema, shapeSchema } from './config-shape.ts';
 
 /** Where a secret comes from. */
 export type SecretSource =
   | { readonly from: 'text'; readonly text: string }
   | { readonly from: 'file'; readonly path: string }
   | { readonly from: 'environment'; readonly variable: string };
-
-/** What the issues of `configSchema` carry beyond zod's own. */
-export interface IssueParams {
-  readonly code: ErrorCode;
-  /** For `ISTHMUS_CONFIG_UNKNOWN_KEY`: the keys that are known at this place. */
-  readonly known?: readonly string[];
-}
-
-/** A single value in one of the notations of config-text. */
-function leaf<T>(parse: (value: unknown) => T) {
-  return z.unknown().transform((value, context): T => {
-    try {
-      return parse(value);
-    } catch (error) {
-      if (!(error instanceof IsthmusError)) throw error;
-      context.issues.push({ code: 'custom', input: value, message: error.message, params: { code: error.code } });
-      return z.NEVER;
-    }
-  });
-}
-
-/** A mapping with these keys and no other. */
-function mapping<Shape extends z.core.$ZodLooseShape>(shape: Shape) {
-  const params: IssueParams = { code: 'ISTHMUS_CONFIG_UNKNOWN_KEY', known: Object.keys(shape) };
-  const unknownKey = z.unknown().transform((value, context): never => {
-    context.issues.push({ code: 'custom', input: value, message: 'unknown key', params });
-    return z.NEVER;
-  });
-  return z.object(shape).catchall(unknownKey);
-}
-
-/** The one of two schemas that the shape of the value asks for, with that schema's faults alone. */
-function either<A, B>(isFirst: (value: unknown) => boolean, first: z.ZodType<A>, second: z.ZodType<B>) {
-  return z.unknown().transform((value, context): A | B => {
-    const result = (isFirst(value) ? first : second).safeParse(value, { reportInput: true });
-    if (result.success) return result.data;
-    for (const issue of result.error.issues) context.issues.push({ ...issue, continue: true } as z.core.$ZodRawIssue);
-    return z.NEVER;
-  });
-}
-
-/** `x` or `[x, y]`. */
-function oneOrMany<T>(parse: (value: unknown) => T, least = 0) {
-  const wanted = 'at least one; leave the key out for any';
-  return either(
-    Array.isArray,
-    z.array(leaf(parse)).min(least, { error: `is an empty list; wanted ${wanted}` }),
-    leaf((value) => [parse(value)]),
-  );
-}
 
 /** The text of a secret, `{file: PATH}` or `{env: NAME}`. Faults never show what was found. */
 export function secretSource(value: unknown): SecretSource {
@@ -112,6 +65,7 @@ export const peeringSchema = mapping({
   keepalive: leaf((value) => (value === 'off' ? 0 : text.duration(value, 1000, 65_535_000))).default(0),
   acl: leaf(text.name).optional(),
   bundle: leaf(text.name).optional(),
+  shape: shapeSchema.optional(),
 });
 
 export const bundleSchema = mapping({

@@ -18,8 +18,9 @@ import { checkConfig } from './config-check.ts';
 import { didYouMean } from './config-nearest.ts';
 import type { Report } from './config-raw.ts';
 import { acls, formatPath } from './config-raw.ts';
-import type { IssueParams, RawConfig } from './config-schema.ts';
+import type { RawConfig } from './config-schema.ts';
 import { bundleSchema, configSchema } from './config-schema.ts';
+import type { IssueParams } from './config-schema-parts.ts';
 import type { Environment, Secrets } from './config-secrets.ts';
 import { resolveSecrets } from './config-secrets.ts';
 import { shown, unwanted } from './config-text.ts';
@@ -163,6 +164,7 @@ function build(raw: RawConfig, secrets: Secrets, yaml: YamlSource): GatewayConfi
       keepaliveMs: peering.keepalive,
       acl: peering.acl === undefined ? -1 : listed.findIndex(({ name }) => name === peering.acl),
       bundle: peering.bundle === undefined ? -1 : bundles.indexOf(peering.bundle),
+      shape: { out: peering.shape?.out, in: peering.shape?.in },
     })),
     bundles: bundles.map((name): BundleConfig => {
       const { mode, probe, down_after, up_after } = raw.bundles[name] ?? bundleSchema.parse({});

@@ -9,7 +9,8 @@
  *   6. coalesce   runs of one flow of one peer become one super-packet
  *   7. decide     probes of the path end here; else where it goes and whether it may (verdict.ts); some senders are told why not (answers.ts)
  *   8. clamp      in a gateway, a SYN's segment size is lowered to what the tunnel carries
- *   9. write      to the TUN, or hand on to the outbound thread what goes to another peer
+ *   9. shape      what is beyond the peering's rate waits, and is coalesced and goes on when its turn comes
+ *  10. write      to the TUN, or hand on to the outbound thread what goes to another peer
  *
  * This thread alone writes the replay windows, and the counters of its direction.
  */
@@ -33,6 +34,7 @@ import type { InboundOrder, Report } from './messages.ts';
 import { callsForLull } from './moderation.ts';
 import { PROBED, ProbeReader } from './probes.ts';
 import { Seen } from './seen.ts';
+import { Shaping } from './shaping.ts';
 import { Verdict } from './verdict.ts';
 
 /** A key to open with. A responder's is confirmed by the first message under it. */
@@ -53,6 +55,10 @@ interface InboundPeer {
 
 /** The row word that holds, inbound, the buffer that the datagram is in. */
 const ROW_BUFFER = ROW.receiver;
+/** The one that holds, of a packet that is held back, where it goes: `LOCAL` or a slot. */
+const ROW_TARGET = ROW.endpoint;
+/** The verdict of a group that is not written now. It is no drop reason. */
+const HELD = -1;
 
 export class Inbound {
   readonly #queue: InboundQueue;
@@ -74,6 +80,7 @@ export class Inbound {
   readonly #verdict = new Verdict();
   #probes: ProbeReader | undefined;
   readonly #answers: Answers;
+  readonly #shaping: Shaping;
   /** Groups of the batch that go to another peer. */
   #inTransit = 0;
 
@@ -90,6 +97,7 @@ export class Inbound {
     this.#shared = shared;
     this.#report = report;
     this.#answers = new Answers(queue);
+    this.#shaping = new Shaping(queue, counters);
     this.#view = new DataView(queue.slab.buffer, queue.slab.byteOffset, queue.slab.byteLength);
     this.#rowKeys = new Array<ReceiveKey | undefined>(queue.rows.length / ROW.words).fill(undefined);
   }
@@ -120,7 +128,13 @@ export class Inbound {
     }
     if (rows > 0) this.#carry(rows);
     this.isLull = callsForLull(datagrams, bytes);
+    if (this.#shaping.waiting > 0) this.#release();
     return count;
+  }
+
+  /** ms until a packet that was held back may go; Infinity if none waits. */
+  delay(): number {
+    return this.#shaping.delay();
   }
 
   apply(order: InboundOrder): void {
@@ -156,7 +170,11 @@ export class Inbound {
         this.#verdict.acls[order.slot] = order.acl;
         this.#peer(order.slot).endpoint.fill(0);
         break;
+      case 'shape':
+        this.#shaping.set(order.slot, order.spec, order.counters);
+        break;
       case 'peerGone':
+        this.#shaping.forget(order.slot);
         this.#peers.delete(order.slot);
         this.#verdict.acls[order.slot] = -1;
         this.#counters.fill(0, rowOf(order.slot), rowOf(order.slot + 1));
@@ -235,7 +253,7 @@ export class Inbound {
     });
   }
 
-  /** Steps 3 to 9 for rows [0, count). Returns 0, the rows then in use. */
+  /** Steps 3 to 10 for rows [0, count). Returns 0, the rows then in use. */
   #carry(count: number): number {
     const queue = this.#queue;
     this.#placedBuffer = -1;
@@ -244,15 +262,38 @@ export class Inbound {
     const groups = queue.coalesce(count);
     this.#inTransit = 0;
     for (let group = 0; group < groups; group++) this.#decide(group * GROUP.words);
+    this.#write(groups);
+    return 0;
+  }
+
+  /** Step 10. */
+  #write(groups: number): void {
+    const queue = this.#queue;
     queue.writeTun(groups);
     if (queue.status[STATUS.failed] > 0) {
       countDrop(this.#counters, -1, DROP['write-failed'], queue.status[STATUS.failed]);
     }
     if (this.#inTransit > 0) this.#handOn(groups);
-    return 0;
   }
 
-  /** Step 9 for what goes to other peers. */
+  /** Coalesces and passes on what was held back and may go now. */
+  #release(): void {
+    const { rows, groups } = this.#queue;
+    for (let count = this.#shaping.release(); count > 0; count = this.#shaping.release()) {
+      const made = this.#queue.coalesce(count);
+      this.#inTransit = 0;
+      for (let group = 0; group < made * GROUP.words; group += GROUP.words) {
+        const at = groups[group + GROUP.first] * ROW.words;
+        const target = rows[at + ROW_TARGET];
+        const isTooBig = target !== LOCAL && rows[at + ROW.length] > this.#verdict.mtu;
+        this.#pass(group, rows[at + ROW.peer], target, isTooBig);
+      }
+      this.#write(made);
+      this.#shaping.done();
+    }
+  }
+
+  /** Step 10 for what goes to other peers. */
   #handOn(count: number): void {
     const { groups, rows, status } = this.#queue;
     this.#queue.handOn(count);
@@ -302,7 +343,7 @@ export class Inbound {
     rows[at + ROW.length] = inner;
   }
 
-  /** Steps 7 and 8, for the group that begins at word `group`. */
+  /** Steps 7 to 9, for the group that begins at word `group`. */
   #decide(group: number): void {
     const { rows, groups, slab, clock } = this.#queue;
     const packet = this.#packet;
@@ -323,13 +364,33 @@ export class Inbound {
     }
     groups[group + GROUP.verdict] = reason;
     if (reason !== 0) return countDrop(this.#counters, slot, reason, count);
-    this.#counters[rowOf(slot) + COUNTER.packets] += count;
-    if (verdict.policy === undefined) return;
-    clampMss(packet, slab, offset, verdict.mtu);
-    if (verdict.target === LOCAL) return;
-    if (verdict.isTooBig) return this.#fragment(group, slot);
-    takeHop(packet.version, slab, offset);
-    groups[group + GROUP.peer] = verdict.target;
+    if (verdict.policy !== undefined) clampMss(packet, slab, offset, verdict.mtu);
+    if (this.#shaping.isUsed && !this.#mayGo(group, slot, offset, verdict.target)) groups[group + GROUP.verdict] = HELD;
+    else this.#pass(group, slot, verdict.target, verdict.isTooBig);
+  }
+
+  /** Step 9. False if the group's packets were held back, each by itself. */
+  #mayGo(group: number, slot: number, offset: number, target: number): boolean {
+    const { rows, groups } = this.#queue;
+    const count = groups[group + GROUP.count];
+    const bytes = groups[group + GROUP.length] + (count - 1) * groups[group + GROUP.header];
+    if (this.#shaping.admit(slot, offset, bytes, count)) return true;
+    for (let row = groups[group + GROUP.first]; row >= 0; row = rows[row * ROW.words + ROW.next]) {
+      rows[row * ROW.words + ROW_TARGET] = target;
+      this.#shaping.hold(slot, row * ROW.words, rows[row * ROW.words + ROW.length], 1);
+    }
+    return false;
+  }
+
+  /** Sends a group on its way: to the TUN, or to another peer. */
+  #pass(group: number, slot: number, target: number, isTooBig: boolean): void {
+    const { rows, groups, slab } = this.#queue;
+    this.#counters[rowOf(slot) + COUNTER.packets] += groups[group + GROUP.count];
+    if (target === LOCAL) return;
+    if (isTooBig) return this.#fragment(group, slot, target);
+    const offset = rows[groups[group + GROUP.first] * ROW.words + ROW.offset];
+    takeHop(slab[offset] >>> 4, slab, offset);
+    groups[group + GROUP.peer] = target;
     groups[group + GROUP.verdict] = HAND_ON;
     this.#inTransit++;
   }
@@ -351,9 +412,9 @@ export class Inbound {
   }
 
   /** Sends on the packets of a group that are too big for where they go, each in fragments. */
-  #fragment(group: number, slot: number): void {
+  #fragment(group: number, slot: number, target: number): void {
     const { rows, groups } = this.#queue;
-    const { target, mtu } = this.#verdict;
+    const { mtu } = this.#verdict;
     groups[group + GROUP.verdict] = -1;
     for (let row = groups[group + GROUP.first]; row >= 0; row = rows[row * ROW.words + ROW.next]) {
       const at = row * ROW.words;

@@ -3,6 +3,7 @@ import type { AclProgram } from '../policy/acl.ts';
 import type { FlowLogData } from '../policy/flow-log-table.ts';
 import type { FlowTableData } from '../policy/flow-table.ts';
 import type { PolicyCounters } from '../policy/policy.ts';
+import type { ShapeSpec } from '../policy/shaper.ts';
 import type { RoutingProgram } from '../routing/routing.ts';
 import type { Counter } from '../session/constants.ts';
 import type { Endpoint } from '../wire/endpoint.ts';
@@ -26,6 +27,8 @@ export type SharedOrder =
   | { type: 'policy'; program: AclProgram; flows: FlowTableData; counters: PolicyCounters }
   /** The peer's ACL, -1 for none; said anew when its endpoint was set other than by its data. */
   | { type: 'peer'; slot: number; acl: number }
+  /** How much may go through the peering in the thread's direction, and where that is counted; undefined: as much as will. */
+  | { type: 'shape'; slot: number; spec: ShapeSpec | undefined; counters: Float64Array }
   | { type: 'peerGone'; slot: number }
   /** Note from now on into this table what is seen, or, without one, nothing; the table before is let go of. */
   | { type: 'flowLog'; into: FlowLogData | undefined }

@@ -9,6 +9,9 @@
 /** Microseconds: time for a sender at full speed to queue a few dozen packets. */
 export const LULL = 60;
 
+/** The shortest sleep before a packet that was held back may go, in µs: what may go at once by then goes together. */
+export const SHORTEST_HOLD = 250;
+
 /** A batch of this many is large enough as it is. */
 const LARGE_BATCH = 64;
 /** Bytes, on average, from which packets are not small. */

@@ -5,11 +5,12 @@
  *   2. parse      malformed ones are dropped
  *   3. decide     where it goes and whether it may (verdict.ts)
  *   4. clamp      in a gateway, a SYN's segment size is lowered to what the tunnel carries
- *   5. key        the peer's current key and the next counters; without a session the packet waits (staged)
- *   6. seal       the batch, cut into segments, padded
- *   7. send       in runs of equal datagrams
+ *   5. shape      what is beyond the peering's rate waits, and goes on from here when its turn comes
+ *   6. key        the peer's current key and the next counters; without a session the packet waits (staged)
+ *   7. seal       the batch, cut into segments, padded
+ *   8. send       in runs of equal datagrams
  *
- * What the inbound thread hands on, from one peer to another, is decided already and takes steps 5 to 7.
+ * What the inbound thread hands on, from one peer to another, is decided already and takes steps 5 to 8.
  *
  * This thread alone writes the send counters, and the counters of its direction.
  */
@@ -30,6 +31,7 @@ import { noteSent } from './probes.ts';
 import type { ProbeMemory } from './probes.ts';
 import type { OutboundOrder, Report } from './messages.ts';
 import { Seen } from './seen.ts';
+import { Shaping } from './shaping.ts';
 import { Verdict } from './verdict.ts';
 
 /** The counter's limit, as unsigned words. */
@@ -61,11 +63,13 @@ export class Outbound {
   /** When a message last went out under the key. */
   readonly #keyUsedAt = new Float64Array(MAX_PEERS).fill(-Infinity);
   readonly #staging = new Map<number, Staging>();
+  readonly #shaping: Shaping;
 
   constructor(queue: OutboundQueue, counters: Counters, report: (report: Report) => void) {
     this.#queue = queue;
     this.#counters = counters;
     this.#report = report;
+    this.#shaping = new Shaping(queue, counters);
   }
 
   /** Whether the last batch was one of few and small packets. */
@@ -76,13 +80,20 @@ export class Outbound {
     const transit = this.#carryTransit();
     const count = this.#queue.readTun(this.#queue.rows.length / ROW.words);
     this.isLull = false;
-    if (count <= 0) return transit > 0 ? transit : count;
-    for (let row = 0; row < count; row++) this.#decide(row * ROW.words);
-    this.#transmit(count);
-    const { rows } = this.#queue;
-    const last = (count - 1) * ROW.words;
-    this.isLull = callsForLull(count, rows[last + ROW.offset] + rows[last + ROW.length]);
-    return transit > 0 ? transit + count : count;
+    if (count > 0) {
+      for (let row = 0; row < count; row++) this.#decide(row * ROW.words);
+      this.#transmit(count);
+      const { rows } = this.#queue;
+      const last = (count - 1) * ROW.words;
+      this.isLull = callsForLull(count, rows[last + ROW.offset] + rows[last + ROW.length]);
+    }
+    if (this.#shaping.waiting > 0) this.#release();
+    return transit > 0 ? transit + Math.max(count, 0) : count;
+  }
+
+  /** ms until a packet that was held back may go; Infinity if none waits. */
+  delay(): number {
+    return this.#shaping.delay();
   }
 
   /** Sends what the inbound thread handed on. */
@@ -132,6 +143,9 @@ export class Outbound {
       case 'peer':
         this.#verdict.acls[order.slot] = order.acl;
         break;
+      case 'shape':
+        this.#shaping.set(order.slot, order.spec, order.counters);
+        break;
       case 'peerGone':
         this.#forget(order.slot);
         break;
@@ -153,7 +167,7 @@ export class Outbound {
     }
   }
 
-  /** Steps 2 to 4, and 5 for the row that begins at word `row`. */
+  /** Steps 2 to 6 for the row that begins at word `row`. */
   #decide(row: number): void {
     const { rows, slab, clock } = this.#queue;
     const packet = this.#packet;
@@ -171,8 +185,33 @@ export class Outbound {
     this.#admit(row, slot, segments);
   }
 
-  /** Step 5 for a row that goes to the peer in `slot`. */
+  /** Steps 5 and 6 for a row that goes to the peer in `slot`. */
   #admit(row: number, slot: number, segments: number): void {
+    if (this.#shaping.isUsed) {
+      const { rows } = this.#queue;
+      const bytes = rows[row + ROW.length] + (segments - 1) * rows[row + ROW.header];
+      if (!this.#shaping.admit(slot, rows[row + ROW.offset], bytes, segments)) {
+        rows[row + ROW.key] = 0;
+        return this.#shaping.hold(slot, row, bytes, segments);
+      }
+    }
+    this.#address(row, slot, segments);
+  }
+
+  /** Steps 6 to 8 for what was held back and may go now. */
+  #release(): void {
+    const { rows } = this.#queue;
+    for (let count = this.#shaping.release(); count > 0; count = this.#shaping.release()) {
+      for (let row = 0; row < count * ROW.words; row += ROW.words) {
+        this.#address(row, rows[row + ROW.peer], rows[row + ROW.segments]);
+      }
+      this.#transmit(count);
+      this.#shaping.done();
+    }
+  }
+
+  /** Step 6. */
+  #address(row: number, slot: number, segments: number): void {
     if (!this.#takeCounters(row, slot, segments)) return this.#stage(row, slot);
     const mine = rowOf(slot);
     this.#counters[mine + COUNTER.dataAt] = this.#queue.clock[0];
@@ -201,7 +240,7 @@ export class Outbound {
     return true;
   }
 
-  /** Steps 6 and 7 for rows [0, count). */
+  /** Steps 7 and 8 for rows [0, count). */
   #transmit(count: number): void {
     const queue = this.#queue;
     for (let from = 0; from < count;) {
@@ -331,6 +370,7 @@ export class Outbound {
 
   #forget(slot: number): void {
     this.#discardStaged(slot);
+    this.#shaping.forget(slot);
     this.#key[slot] = 0;
     this.#verdict.acls[slot] = -1;
     this.#wantedAt[slot] = -Infinity;

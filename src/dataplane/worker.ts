@@ -13,7 +13,7 @@ import { COUNTER, rowOf } from './counters.ts';
 import type { Counters } from './counters.ts';
 import { SHARED } from './messages.ts';
 import type { InboundOrder, OutboundOrder, Report } from './messages.ts';
-import { Busyness, LULL } from './moderation.ts';
+import { Busyness, LULL, SHORTEST_HOLD } from './moderation.ts';
 import { Outbound } from './outbound.ts';
 
 export interface WorkerData {
@@ -47,7 +47,7 @@ let ordersSeen = 0;
 
 function run(
   queue: Queue,
-  carrier: { readonly isLull: boolean; round(): number },
+  carrier: { readonly isLull: boolean; round(): number; delay(): number },
   apply: (order: never) => void,
 ): void {
   const busyness = new Busyness();
@@ -67,7 +67,12 @@ function run(
       queue.yield();
     } else {
       idle = 0;
-      const events = queue.wait(SLEEP);
+      const delay = carrier.delay();
+      if (delay < 1) {
+        queue.pause(Math.max(SHORTEST_HOLD, Math.ceil(delay * 1000)));
+        continue;
+      }
+      const events = queue.wait(Math.min(SLEEP, Math.floor(delay)));
       if ((events & EVENT.error) === 0) continue;
       // The TUN is gone, and every wait would be over at once: the main thread decides what becomes of us.
       if (!failed) report({ type: 'tunFailed', error: constants.errno.EIO });

@@ -1,3 +1,4 @@
+import type { ClassSpec, ShapeSpec } from '../policy/shaper.ts';
 import type { Prefix } from '../routing/prefix.ts';
 
 // Control checks addresses by these and may import nothing below the gateway.
@@ -55,6 +56,8 @@ export interface PeeringConfig {
   readonly keepaliveMs: number;
   /** Index into `GatewayConfig.acls`, or -1: nothing passes. */
   readonly acl: number;
+  /** How much may go to the peer, and come from it; undefined: as much as will. */
+  readonly shape: { readonly out: ShapeConfig | undefined; readonly in: ShapeConfig | undefined };
   /** Index into `GatewayConfig.bundles`, or -1. */
   readonly bundle: number;
 }
@@ -71,6 +74,9 @@ export interface BundleConfig {
   /** For so long it must answer before it is used again. */
   readonly upAfterMs: number;
 }
+
+export type ShapeConfig = ShapeSpec;
+export type ShapeClassConfig = ClassSpec;
 
 export type Role = 'server' | 'client';
 export type CipherChoice = 'auto' | 'aes-256-gcm' | 'chacha20-poly1305';

@@ -150,7 +150,12 @@ function leaf(key: string, value: unknown): Leaf {
 
 /** A value as the file would have it, on one line. */
 function inline(key: string, value: unknown): string {
-  if (typeof value === 'number') return key.endsWith('Ms') ? duration(value) : value === -1 ? 'all' : String(value);
+  if (typeof value === 'number') {
+    if (key.endsWith('Ms')) return duration(value);
+    if (key === 'rate') return value === 0 ? NONE : rate(value * 8);
+    if (key === 'burst') return `${value}b`;
+    return value === -1 ? 'all' : String(value);
+  }
   if (Array.isArray(value)) {
     const parts = key === 'ports' ? (value as [number, number][]).map(range) : value.map((part) => inline(key, part));
     return `[${parts.join(', ')}]`;
@@ -198,6 +203,16 @@ function formatPlace({ host, address, port }: { host?: string; address?: string;
   const name = host ?? address;
   if (name === undefined) return String(port);
   return name.includes(':') ? `[${name}]:${port}` : `${name}:${port}`;
+}
+
+function rate(bits: number): string {
+  const units = [
+    [1e9, 'gbit'],
+    [1e6, 'mbit'],
+    [1e3, 'kbit'],
+  ] as const;
+  const [size, unit] = units.find(([least]) => bits >= least) ?? [1, 'bit'];
+  return `${bits / size}${unit}`;
 }
 
 function range([from, to]: [number, number]): string {

@@ -14,6 +14,8 @@ export const ERRORS = {
   ISTHMUS_CONFIG_CIDR: { exit: EXIT.config, meaning: 'Not a CIDR, or one with host bits set.' },
   ISTHMUS_CONFIG_PORT: { exit: EXIT.config, meaning: 'A port outside 1 to 65535, or a range that runs backward.' },
   ISTHMUS_CONFIG_DURATION: { exit: EXIT.config, meaning: 'A duration without its unit, or out of range.' },
+  ISTHMUS_CONFIG_RATE: { exit: EXIT.config, meaning: 'A rate or a size without its unit, or out of range.' },
+  ISTHMUS_CONFIG_SHAPE: { exit: EXIT.config, meaning: 'Classes of a shape that exclude each other.' },
   ISTHMUS_CONFIG_ENDPOINT: { exit: EXIT.config, meaning: 'An endpoint that is not host:port.' },
   ISTHMUS_CONFIG_INTERFACE: { exit: EXIT.config, meaning: 'A name that the kernel refuses for an interface.' },
   ISTHMUS_CONFIG_OVERLAP: { exit: EXIT.config, meaning: 'Two sides claim the same addresses.' },

@@ -27,6 +27,7 @@ import { addRoute, automaticMtu, configureLink, enableForwarding } from './netwo
 import { Paths } from './paths.ts';
 import { answeringAddresses, compileRouting, kernelRoutes } from './routing.ts';
 import { Rules } from './rules.ts';
+import { Shapes } from './shaping.ts';
 import type { GatewayStatus, PeerStatus } from './status.ts';
 import { Tunnel } from './tunnel.ts';
 import type { Ending, Log } from './tunnel.ts';
@@ -55,6 +56,7 @@ export class Gateway {
   readonly #lastSeen: LastSeen;
   readonly #flows: FlowTableData;
   readonly #paths: Paths;
+  readonly #shapes: Shapes;
   #config: GatewayConfig;
   #rules: Rules;
   #restoreForwarding: () => void = () => undefined;
@@ -83,6 +85,7 @@ export class Gateway {
     this.#log = log;
     this.#rules = new Rules(config.acls);
     this.#paths = new Paths(tunnel, log);
+    this.#shapes = new Shapes((...order) => this.tunnel.setShape(...order));
     this.#flows = createFlowTable(config.flows, randomInt(2 ** 31));
     this.#lastSeen = new LastSeen(`${RUN_FOLDER}/${config.interface}.peers.json`);
   }
@@ -226,6 +229,7 @@ export class Gateway {
       routes: [...config.subnets, ...config.addresses].map(formatPrefix),
       acl: config.acl < 0 ? null : this.#config.acls[config.acl].name,
       path: this.#paths.status(config.name),
+      shape: this.#shapes.status(peer.slot),
       drops: traffic.drops,
     };
   }
@@ -237,6 +241,7 @@ export class Gateway {
     const peer = this.tunnel.addPeer({ credentials, persistentKeepalive, acl, provenCipher });
     // The slot may have been another peer's, with flows of its own.
     new FlowTable(this.#flows).forgetPeer(peer.slot);
+    this.#shapes.set(peer.slot, config.shape);
     const peering = { config, peer, resolvedAt: 0 };
     this.#peerings.set(config.name, peering);
     return peering;
@@ -251,6 +256,7 @@ export class Gateway {
     for (const [name, { peer }] of [...this.#peerings]) {
       if (kept.has(name)) continue;
       this.tunnel.removePeer(peer);
+      this.#shapes.forget(peer.slot);
       this.#peerings.delete(name);
     }
     this.#changeKeys(next.peerings);
@@ -283,6 +289,7 @@ export class Gateway {
     peering.config = config;
     if (config.keepaliveMs !== before.keepaliveMs) peer.persistentKeepalive = config.keepaliveMs;
     if (config.acl !== before.acl) this.tunnel.setAcl(peer, config.acl);
+    this.#shapes.set(peer.slot, config.shape);
     const [old, now] = [before.endpoint, config.endpoint];
     const isElsewhere = now !== undefined && (now.host !== old?.host || now.port !== old.port);
     return isElsewhere ? peering : undefined;

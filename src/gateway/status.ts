@@ -16,6 +16,32 @@ export interface PathStatus {
   readonly loss: number | null;
 }
 
+/** A direction of a peering that is shaped. */
+export interface ShapeStatus {
+  readonly direction: 'out' | 'in';
+  /** Bits per second. */
+  readonly rate_bit: number;
+  readonly burst_bytes: number;
+  readonly classes: readonly ShapeClassStatus[];
+}
+
+export interface ShapeClassStatus {
+  readonly name: string;
+  readonly priority: number;
+  readonly weight: number;
+  /** Null: as much as the shape. */
+  readonly rate_bit: number | null;
+  /** What went on, packets and bytes of the overlay. */
+  readonly packets: number;
+  readonly bytes: number;
+  /** Packets that had to wait. */
+  readonly delayed: number;
+  /** Packets for which there was no room. */
+  readonly drops: number;
+  /** What waits now. */
+  readonly queued_bytes: number;
+}
+
 export interface PeerStatus {
   readonly name: string;
   /** `address:port` where it was last seen, or is configured; null while unknown. */
@@ -41,6 +67,7 @@ export interface PeerStatus {
   readonly acl: string | null;
   /** Null for a peering in no bundle. */
   readonly path: PathStatus | null;
+  readonly shape: readonly ShapeStatus[];
   /** Packets by drop reason. */
   readonly drops: Readonly<Record<string, number>>;
 }

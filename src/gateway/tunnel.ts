@@ -25,6 +25,7 @@ import type { ProbeMemory } from '../dataplane/probes.ts';
 import type { AclProgram } from '../policy/acl.ts';
 import type { FlowTableData } from '../policy/flow-table.ts';
 import type { PolicyCounters } from '../policy/policy.ts';
+import type { ShapeSpec } from '../policy/shaper.ts';
 import type { RoutingProgram } from '../routing/routing.ts';
 import type { Timing } from '../session/constants.ts';
 import { Device } from '../session/device.ts';
@@ -192,6 +193,12 @@ export class Tunnel {
   setAcl(peer: Peer, acl: number): void {
     this.#acls.set(peer.slot, acl);
     this.#orderBoth({ type: 'peer', slot: peer.slot, acl });
+  }
+
+  /** How much may go to the peer in `slot`, or come from it; undefined: as much as will. */
+  setShape(direction: 'out' | 'in', slot: number, spec: ShapeSpec | undefined, counters: Float64Array): void {
+    const thread = direction === 'out' ? this.#outbound : this.#inbound;
+    thread.order({ type: 'shape', slot, spec, counters });
   }
 
   /** Who owns which addresses, and what goes where. Replaces all routes at once. */

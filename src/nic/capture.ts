@@ -48,6 +48,8 @@ export function captureInbound(queue: InboundQueue, path: string): InboundQueue 
     coalesce: (count) => {
       for (let at = 0; at < count * ROW.words; at += ROW.words) {
         if (queue.rows[at + ROW.verdict] !== 0 || queue.rows[at + ROW.length] === 0) continue;
+        // It was held back, and captured when it came.
+        if (queue.rows[at + ROW.key] === 0) continue;
         write(queue.slab, queue.rows[at + ROW.offset], queue.rows[at + ROW.length]);
       }
       return queue.coalesce(count);

@@ -14,6 +14,8 @@ export const CIPHER_NUMBER = { 'chacha20-poly1305': 1, 'aes-256-gcm': 2 } as con
 /** What both directions have. */
 export interface Queue {
   readonly slab: Uint8Array<ArrayBuffer>;
+  /** Offset in the slab from which on no read or receive writes: room for packets that are held back. */
+  readonly reserve: number;
   /** `ROW` descriptors. */
   readonly rows: Int32Array;
   /** [0]: milliseconds of the boot clock, as of the last read, receive or wait. */

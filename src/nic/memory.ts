@@ -48,10 +48,11 @@ const NO_WAKE = -1;
 
 /** `ring`: the one that the inbound twin of the same gateway hands on by. */
 export function memoryOutbound(io: OutboundIo, ring: TransitRing = createTransitRing()): OutboundQueue {
-  const { slab, rows, clock, status, sealed, table: runs, handle } = outboundMemory();
+  const { slab, reserve, rows, clock, status, sealed, table: runs, handle } = outboundMemory();
   let connected = false;
   return {
     slab,
+    reserve,
     rows,
     clock,
     status,
@@ -59,7 +60,7 @@ export function memoryOutbound(io: OutboundIo, ring: TransitRing = createTransit
     readTun: (maxRows) => {
       let count = 0;
       let offset = ALIGNMENT;
-      while (count < maxRows && offset + MAX_PACKET + ALIGNMENT <= slab.length) {
+      while (count < maxRows && offset + MAX_PACKET + ALIGNMENT <= reserve) {
         const row = count * ROW.words;
         rows.fill(0, row, row + ROW.words);
         rows[row + ROW.offset] = offset;
@@ -107,7 +108,7 @@ export function memoryOutbound(io: OutboundIo, ring: TransitRing = createTransit
 
 /** A group of packets that the machine would write as one is written packet by packet. */
 export function memoryInbound(io: InboundIo, ring: TransitRing = createTransitRing()): InboundQueue {
-  const { slab, rows, clock, status, table: buffers, groups, handle } = inboundMemory();
+  const { slab, reserve, rows, clock, status, table: buffers, groups, handle } = inboundMemory();
   let connected = false;
   const writeGroup = (group: number): boolean => {
     let written = true;
@@ -119,6 +120,7 @@ export function memoryInbound(io: InboundIo, ring: TransitRing = createTransitRi
   };
   return {
     slab,
+    reserve,
     rows,
     clock,
     status,

@@ -34,7 +34,7 @@ export interface UdpSocket {
 type NativeQueue = object;
 
 interface Addon {
-  queue(memory: Record<string, NodeJS.TypedArray>): NativeQueue;
+  queue(memory: Record<string, NodeJS.TypedArray | number>): NativeQueue;
   openTun(name: string): Tun;
   adoptTun(fd: number): Tun;
   tunState(fd: number): TunState | undefined;
@@ -111,6 +111,9 @@ export const endpoints: EndpointStore = {
 const OUTBOUND = { slab: 1 << 20, rows: 256, sealed: 2 << 20, runs: 1024 } as const;
 const INBOUND = { buffers: 16, rows: 2048 } as const;
 
+/** Bytes behind what is read or received, where packets that are held back wait. Memory that was never touched costs nothing. */
+const RESERVE = 16 << 20;
+
 /** Segments per UDP_SEGMENT call that every kernel with it takes. */
 const MAX_SEGMENTS = 64;
 
@@ -125,7 +128,8 @@ export function createTransitRing(): TransitRing {
 /** What the outbound direction works in. */
 export function outboundMemory() {
   const memory = {
-    slab: new Uint8Array(OUTBOUND.slab),
+    slab: new Uint8Array(OUTBOUND.slab + RESERVE),
+    reserve: OUTBOUND.slab,
     rows: new Int32Array(OUTBOUND.rows * ROW.words),
     clock: new Float64Array(1),
     status: new Int32Array(STATUS.words),
@@ -138,7 +142,8 @@ export function outboundMemory() {
 /** What the inbound direction works in. */
 export function inboundMemory() {
   const memory = {
-    slab: new Uint8Array(INBOUND.buffers * RECEIVE_BUFFER),
+    slab: new Uint8Array(INBOUND.buffers * RECEIVE_BUFFER + RESERVE),
+    reserve: INBOUND.buffers * RECEIVE_BUFFER,
     rows: new Int32Array(INBOUND.rows * ROW.words),
     clock: new Float64Array(1),
     status: new Int32Array(STATUS.words),
@@ -171,12 +176,13 @@ export const readRing = (queue: NativeQueue, ring: TransitRing, maxRows: number)
 
 /** `wakeFd` ends its waits. */
 export function outboundQueue(tun: Tun, wakeFd: number, ring: TransitRing): OutboundQueue {
-  const { slab, rows, clock, status, table, handle } = outboundMemory();
+  const { slab, reserve, rows, clock, status, table, handle } = outboundMemory();
   const vnet = Number(tun.vnet);
   let socket = -1;
   let maxSegments = 1;
   return {
     slab,
+    reserve,
     rows,
     clock,
     status,
@@ -212,13 +218,14 @@ export function outboundQueue(tun: Tun, wakeFd: number, ring: TransitRing): Outb
 
 /** `outboundWakeFd` ends the waits of the direction that takes from the ring. */
 export function inboundQueue(tun: Tun, wakeFd: number, ring: TransitRing, outboundWakeFd: number): InboundQueue {
-  const { slab, rows, clock, status, table, groups, handle } = inboundMemory();
+  const { slab, reserve, rows, clock, status, table, groups, handle } = inboundMemory();
   const vnet = Number(tun.vnet);
   const tso = Number(tun.tso);
   const uso = Number(tun.uso);
   let socket = -1;
   return {
     slab,
+    reserve,
     rows,
     clock,
     status,

@@ -1,5 +1,5 @@
 /** A gateway's status as text for people. */
-import type { GatewayStatus, PathStatus, PeerStatus } from '../gateway/status.ts';
+import type { GatewayStatus, PathStatus, PeerStatus, ShapeStatus } from '../gateway/status.ts';
 
 /** `last`: the status of a moment before, for rates. */
 export function formatStatus(status: GatewayStatus, last?: GatewayStatus): string {
@@ -45,6 +45,7 @@ function formatPeer(peer: PeerStatus, rate?: Rates): string[] {
     `  routes     ${peer.routes.join(', ')}`,
     `  acl        ${peer.acl ?? 'none: nothing passes'}`,
     ...(peer.path === null ? [] : [`  path       ${formatPathStatus(peer.path)}`]),
+    ...peer.shape.flatMap(formatShape),
     ...(Object.keys(peer.drops).length > 0 ? ['  dropped', ...formatDrops(peer.drops)] : []),
   ];
 }
@@ -53,6 +54,17 @@ function formatPathStatus({ bundle, state, in_use, rtt_ms, jitter_ms, loss }: Pa
   const times = rtt_ms === null ? '' : `, round trip ${rtt_ms} ms, jitter ${jitter_ms} ms`;
   const lost = loss === null ? '' : `, ${(loss * 100).toFixed(0)} % lost`;
   return `${state}, ${in_use ? 'in use' : 'not in use'}, of bundle ${bundle}${times}${lost}`;
+}
+
+function formatShape({ direction, rate_bit: rate, burst_bytes: burst, classes }: ShapeStatus): string[] {
+  const width = Math.max(...classes.map(({ name }) => name.length));
+  return [
+    `  shape ${direction.padEnd(4)} ${formatBits(rate / 8)}, burst ${formatBytes(burst)}`,
+    ...classes.map(({ name, priority, bytes, queued_bytes: queued, delayed, drops }) => {
+      const waits = `${formatBytes(queued)} waiting, ${delayed} delayed, ${drops} dropped`;
+      return `    ${name.padEnd(width)}  priority ${priority}  ${formatBytes(bytes)}, ${waits}`;
+    }),
+  ];
 }
 
 function formatDrops(drops: Readonly<Record<string, number>>): string[] {

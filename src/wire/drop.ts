@@ -20,6 +20,7 @@ export const DROP_REASONS = [
   'transit-queue-full',
   'answer-limited',
   'probe-limited',
+  'shaper-queue-full',
   // a peer's session
   'no-endpoint',
   'no-session',

@@ -33,6 +33,9 @@ const SECTIONS: Readonly<Record<string, z.ZodObject>> = {
   '## `peerings`': schemas.peeringSchema,
   '## `bundles`': schemas.bundleSchema,
   '### `icmp`': schemas.icmpSchema,
+  '### `shape`': schemas.shapeSchema,
+  '### `out` and `in`': schemas.shapeDirectionSchema,
+  '### `classes`': schemas.shapeClassSchema,
 };
 
 /** `required`, `none`, `any`, or the default in the notation of the file. */
@@ -79,8 +82,9 @@ function assertTable(t: ExecutionContext, heading: string, schema: z.ZodObject):
 }
 
 test('the examples are good', (t) => {
-  const inDocs = read('docs/configuration.md').match(/(?<=```yaml\n)[^]*?(?=```)/g)!;
-  t.true(inDocs.length > 0);
+  const pages = ['docs/configuration.md', 'docs/shaping.md'].map(read);
+  const inDocs = pages.flatMap((page) => page.match(/(?<=```yaml\n)[^]*?(?=```)/g)!);
+  t.true(inDocs.length > 1);
   for (const text of [read('deploy/isthmus.example.yaml'), ...inDocs]) {
     const result = readConfig({ text, file: 'example', directory: '/' }, { ISTHMUS_PSK: PSK });
     t.deepEqual('faults' in result ? result.faults.map(formatFault) : [], []);

@@ -287,6 +287,56 @@ const FAULTS: readonly (readonly [from: string, to: string, fault: string])[] = 
     '    acl:«\nacls',
     'peerings[1].acl: is empty; wanted a name of up to 63 letters, digits, ".", "_" and "-" (ISTHMUS_CONFIG_VALUE)',
   ],
+  [
+    '    keepalive: 25s',
+    '    shape: {out: «100}',
+    'peerings[0].shape.out: 100 has no unit; wanted a rate with its unit such as 64kbit, 100mbit or 1gbit, 64kbit to 100gbit (ISTHMUS_CONFIG_RATE)',
+  ],
+  [
+    '    keepalive: 25s',
+    '    shape: {out: «100mbps}',
+    'peerings[0].shape.out: is "100mbps"; wanted a rate with its unit such as 64kbit, 100mbit or 1gbit, 64kbit to 100gbit (ISTHMUS_CONFIG_RATE)',
+  ],
+  [
+    '    keepalive: 25s',
+    '    shape: {in: {rate: 1gbit, burst: «2gib}}',
+    'peerings[0].shape.in.burst: is "2gib"; wanted a size with its unit such as 64kb or 1mb, 1500b to 1gib (ISTHMUS_CONFIG_RATE)',
+  ],
+  [
+    '    keepalive: 25s',
+    '    shape: {in: «{burst: 1mb}}',
+    'peerings[0].shape.in.rate: is missing; wanted a rate with its unit such as 64kbit, 100mbit or 1gbit, 64kbit to 100gbit (ISTHMUS_CONFIG_MISSING)',
+  ],
+  [
+    '    keepalive: 25s',
+    '    shape: {«on: 1gbit}',
+    'peerings[0].shape.on: unknown key "on" (did you mean "in"?); wanted out, in (ISTHMUS_CONFIG_UNKNOWN_KEY)',
+  ],
+  [
+    '    keepalive: 25s',
+    '    shape: {out: {rate: 1gbit, classes: [{name: voice, dscp: «eg}]}}',
+    'peerings[0].shape.out.classes[0].dscp: is "eg"; wanted a DSCP (did you mean "ef"?): ef, va, be, le, cs0 to cs7, af11 to af43, or a number from 0 to 63 (ISTHMUS_CONFIG_VALUE)',
+  ],
+  [
+    '    keepalive: 25s',
+    '    shape: {out: {rate: 1gbit, classes: [{name: voice, dscp: ef, priority: «9}]}}',
+    'peerings[0].shape.out.classes[0].priority: is 9; wanted a whole number from 1 to 8 (ISTHMUS_CONFIG_VALUE)',
+  ],
+  [
+    '    keepalive: 25s',
+    '    shape: {out: {rate: 1gbit, classes: [{name: voice, dscp: ef}, {name: video, dscp: [af41, «46]}]}}',
+    'peerings[0].shape.out.classes[1].dscp[1]: 46 is taken by peerings[0].shape.out.classes[0].dscp (line 17); wanted each DSCP in one class (ISTHMUS_CONFIG_SHAPE)',
+  ],
+  [
+    '    keepalive: 25s',
+    '    shape: {out: {rate: 1gbit, classes: [{name: bulk}, «{name: other}]}}',
+    'peerings[0].shape.out.classes[1]: has no dscp, and so takes the rest, as does peerings[0].shape.out.classes[0] (line 17); wanted one class at most without dscp (ISTHMUS_CONFIG_SHAPE)',
+  ],
+  [
+    '    keepalive: 25s',
+    '    shape: {out: {rate: 1gbit, classes: [{name: voice, dscp: ef}, {name: «voice}]}}',
+    'peerings[0].shape.out.classes[1].name: the name "voice" is that of peerings[0].shape.out.classes[0] (line 17); wanted a name once among the classes of peerings[0].shape.out.classes (ISTHMUS_CONFIG_DUPLICATE)',
+  ],
 ];
 
 /** The text with the change made and without the mark, and what it has to give: `file:line:column: fault`. */

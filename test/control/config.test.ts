@@ -193,3 +193,17 @@ test('a file that is not there is a fault like any other', (t) => {
   const faults = 'faults' in result ? result.faults.map(formatFault) : [];
   t.deepEqual(faults, ['/nowhere/g.yaml:1:1: the file does not exist (ISTHMUS_CONFIG_UNREADABLE)']);
 });
+
+test('a shape is complete: its burst, and a class for what no other takes', (t) => {
+  const shape = '{out: 80mbit, in: {rate: 1gbit, burst: 64kib, classes: [{name: voice, dscp: EF, rate: 8mbit}]}}';
+  const result = readConfig(inMemory(GOOD.replace('    keepalive: 25s', `    shape: ${shape}`)), ENVIRONMENT);
+  t.true('config' in result);
+  if (!('config' in result)) return;
+  const rest = { name: '(default)', dscp: [], priority: 4, weight: 1, rate: 0 };
+  const voice = { name: 'voice', dscp: [46], priority: 4, weight: 1, rate: 1_000_000 };
+  t.deepEqual(result.config.peerings[0].shape, {
+    out: { rate: 10_000_000, burst: 200_000, classes: [rest] },
+    in: { rate: 125_000_000, burst: 65_536, classes: [voice, rest] },
+  });
+  t.deepEqual(result.config.peerings[1].shape, { out: undefined, in: undefined });
+});

@@ -19,6 +19,7 @@ export const PEER: PeerStatus = {
   routes: ['192.168.0.0/16'],
   acl: 'web',
   path: null,
+  shape: [],
   drops: { 'acl-default': 5 },
 };
 
