@@ -7,9 +7,9 @@ import { BUFFER, GROUP, ROW, STATUS } from '../src/nic/layout.ts';
 import { memoryEndpoints, memoryInbound, memoryOutbound } from '../src/nic/memory.ts';
 import { discardSealed, inboundMemory, keys, openRows, outboundMemory, sealRows } from '../src/nic/native.ts';
 import type { CipherName } from '../src/noise/cipher.ts';
-import { Acl, compileAcls, ruleCount, type AclRule } from '../src/policy/acl.ts';
+import { Acl, compileAcls, type AclRule } from '../src/policy/acl.ts';
 import { createFlowTable } from '../src/policy/flow-table.ts';
-import { OUT, Policy } from '../src/policy/policy.ts';
+import { createPolicyCounters, OUT, Policy } from '../src/policy/policy.ts';
 import { parsePrefix } from '../src/routing/prefix.ts';
 import { buildPrefixTable, PrefixTable, type PrefixEntry } from '../src/routing/prefix-table.ts';
 import { singleTable } from '../src/routing/routing.ts';
@@ -112,8 +112,7 @@ function ruleLookup(size: number): Microbenchmark {
 
 function policyOf(flows: number): Policy {
   const program = compileAcls([{ rules: rules(50), otherwise: 'deny' }]);
-  const counts = (): Float64Array => new Float64Array(ruleCount(program));
-  return new Policy(program, createFlowTable(flows, 1), { hits: counts(), denied: counts() });
+  return new Policy(program, createFlowTable(flows, 1), createPolicyCounters(program));
 }
 
 /** Judges packet after packet, of so many flows in turn, in an order without neighbours. */
@@ -252,8 +251,7 @@ const TABLE = buildPrefixTable([
 /** The routes, rules and flows that both directions are given. */
 function govern(direction: { apply(order: RoutingOrder | PolicyOrder | PeerOrder): void }): void {
   const program = compileAcls([{ rules: rules(50), otherwise: 'deny' }]);
-  const counts = (): Float64Array => new Float64Array(ruleCount(program));
-  const counters = { hits: counts(), denied: counts() };
+  const counters = createPolicyCounters(program);
   direction.apply({ type: 'routing', routing: singleTable(TABLE, 1) });
   direction.apply({ type: 'policy', program, flows: createFlowTable(1 << 12, 1), counters });
   direction.apply({ type: 'peer', slot: 0, acl: 0 });

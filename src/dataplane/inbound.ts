@@ -352,8 +352,9 @@ export class Inbound {
     const slot = rows[at + ROW.peer];
     const offset = rows[at + ROW.offset];
     const verdict = this.#verdict;
-    let reason = DROP['malformed-packet'];
-    if (packet.parse(slab, offset, rows[at + ROW.length])) {
+    const isParsed = packet.parse(slab, offset, rows[at + ROW.length]);
+    let reason = packet.fault;
+    if (isParsed) {
       if (packet.icmpId !== 0 && this.#isProbe(offset, slot)) {
         groups[group + GROUP.verdict] = -1;
         return;

@@ -173,9 +173,8 @@ export class Outbound {
     const packet = this.#packet;
     const offset = rows[row + ROW.offset];
     const segments = rows[row + ROW.segments];
-    if (segments === 0 || !packet.parse(slab, offset, rows[row + ROW.length])) {
-      return this.#drop(row, -1, DROP['malformed-packet'], 1);
-    }
+    if (segments === 0) return this.#drop(row, -1, DROP['malformed-packet'], 1);
+    if (!packet.parse(slab, offset, rows[row + ROW.length])) return this.#drop(row, -1, packet.fault, 1);
     const verdict = this.#verdict;
     const reason = verdict.outbound(packet, slab, offset, (clock[0] / 1000) | 0, segments);
     const slot = verdict.target < BLACKHOLE ? verdict.target : -1;

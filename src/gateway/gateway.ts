@@ -170,7 +170,7 @@ export class Gateway {
       peers: Array.from(this.#peerings.values(), (peering) => this.#peerStatus(peering)),
       rules: this.#rules.status(),
       listening: this.tunnel.isListening,
-      flows: flowsStatus(this.#flows),
+      flows: { ...flowsStatus(this.#flows), ...this.#rules.events() },
       threads: this.tunnel.threads(),
       all_drops: this.tunnel.allDrops(),
       drops: this.tunnel.drops(),

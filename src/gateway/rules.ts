@@ -1,6 +1,7 @@
 /** The ACLs of a configuration, compiled for the data plane, with their counters by name. */
 import { compileAcls } from '../policy/acl.ts';
 import type { AclProgram } from '../policy/acl.ts';
+import { createPolicyCounters, POLICY_EVENT } from '../policy/policy.ts';
 import type { PolicyCounters } from '../policy/policy.ts';
 import type { AclConfig } from './config.ts';
 
@@ -23,9 +24,11 @@ export class Rules {
   constructor(acls: readonly AclConfig[], before?: Rules) {
     this.program = compileAcls(acls);
     this.#rules = acls.flatMap(({ name: acl, rules }) => rules.map(({ name, action }) => ({ acl, name, action })));
-    this.outbound = createCounters(this.#rules.length);
-    this.inbound = createCounters(this.#rules.length);
+    this.outbound = createPolicyCounters(this.program);
+    this.inbound = createPolicyCounters(this.program);
     if (before === undefined) return;
+    this.outbound.events.set(before.outbound.events);
+    this.inbound.events.set(before.inbound.events);
     const old = new Map(before.#rules.map(({ acl, name }, number) => [`${acl}/${name}`, number]));
     for (const [number, { acl, name }] of this.#rules.entries()) {
       const was = old.get(`${acl}/${name}`);
@@ -37,6 +40,12 @@ export class Rules {
     }
   }
 
+  /** How often flows were displaced, and TCP packets out of window. */
+  events(): { displaced: number; out_of_window: number } {
+    const sum = (event: number) => this.outbound.events[event] + this.inbound.events[event];
+    return { displaced: sum(POLICY_EVENT.displaced), out_of_window: sum(POLICY_EVENT.outOfWindow) };
+  }
+
   status(): RuleStatus[] {
     return this.#rules.map((rule, number) => ({
       ...rule,
@@ -44,9 +53,4 @@ export class Rules {
       denied: this.outbound.denied[number] + this.inbound.denied[number],
     }));
   }
-}
-
-function createCounters(rules: number): PolicyCounters {
-  const counter = () => new Float64Array(new SharedArrayBuffer(rules * Float64Array.BYTES_PER_ELEMENT));
-  return { hits: counter(), denied: counter() };
 }

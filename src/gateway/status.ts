@@ -86,6 +86,10 @@ export interface FlowsStatus {
   /** Flows that live now; in a table of more than 131,072 an estimate. */
   readonly tracked: number;
   readonly capacity: number;
+  /** Flows that were forgotten to make room: never answered, or ended. */
+  readonly displaced: number;
+  /** TCP packets that lay outside their connection's window; they passed. */
+  readonly out_of_window: number;
 }
 
 export interface GatewayStatus {

@@ -24,7 +24,7 @@ export function threadSeconds(tid: number): number {
 }
 
 /** The live flows of a table; of a large one, an estimate from a part of it. */
-export function flowsStatus(flows: FlowTableData): FlowsStatus {
+export function flowsStatus(flows: FlowTableData): Pick<FlowsStatus, 'tracked' | 'capacity'> {
   const { live, slots } = new FlowTable(flows).stats(Math.floor(bootTime() / 1000), SAMPLE);
   return { tracked: live, capacity: slots / 2 };
 }

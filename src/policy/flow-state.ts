@@ -58,7 +58,22 @@ export function advanceState(state: number, packet: Packet, swapped: boolean): n
       if (forward) return (state & REPLIED) !== 0 ? state | WENT_ON : state;
       return (state & WENT_ON) !== 0 ? state | REPLIED | ESTABLISHED : state | REPLIED;
     default:
-      return state;
+      return forward ? state : state | REPLIED;
+  }
+}
+
+/**
+ * Whether a flow of this state may be forgotten to make room for another, if need be: it has had no answer, or not yet
+ * the third step of TCP's opening, or has ended. Whoever floods a gateway makes only such.
+ */
+export function isDisplaceable(state: number): boolean {
+  switch (state & KIND_MASK) {
+    case TCP:
+      return (state & ESTABLISHED) === 0 || isClosing(state);
+    case FRAGMENTS:
+      return true;
+    default:
+      return (state & REPLIED) === 0;
   }
 }
 

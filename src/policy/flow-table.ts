@@ -1,5 +1,6 @@
 import { KEY_PEER, KEY_WORDS, type FlowKey } from './flow-key.ts';
-import { STATE_MASK, idleSeconds, isFragments } from './flow-state.ts';
+import { STATE_MASK, idleSeconds, isDisplaceable, isFragments } from './flow-state.ts';
+import { WINDOW_WORDS } from './tcp-window.ts';
 
 /**
  * The flows that both data-plane threads track, in shared memory, without locks.
@@ -29,6 +30,10 @@ export interface FlowTableData {
   readonly seen: Int32Array;
   /** KEY_WORDS for each slot. */
   readonly keys: Int32Array;
+  /** Id of the rule that let the flow begin, -1 if none did, for each slot. */
+  readonly rules: Int32Array;
+  /** WINDOW_WORDS for each slot, laid out as tcp-window.ts has it. Plain, with one writer for each word. */
+  readonly windows: Int32Array;
   /** One word mixed into each hash, so that nobody outside can fill chosen buckets. */
   readonly seed: Int32Array;
 }
@@ -39,11 +44,13 @@ const BUSY = 2;
 const WRITING = STATE_MASK + 1;
 const GENERATION = WRITING << 1;
 const GENERATION_MASK = -GENERATION;
+/** Seconds in which a flow may still be answered and is not displaced. */
+const GRACE = 2;
 /** How often an insertion tries again when the other thread took the slot it had chosen. */
 const CLAIMS = 4;
 
 /**
- * Room for `capacity` flows, a power of two of at least 8, at 120 bytes each (two slots, so that both buckets of a key are
+ * Room for `capacity` flows, a power of two of at least 8, at 176 bytes each (two slots, so that both buckets of a key are
  * hardly ever full before that many flows live). `seed` is any 32 random bits.
  */
 export function createFlowTable(capacity: number, seed: number): FlowTableData {
@@ -54,6 +61,8 @@ export function createFlowTable(capacity: number, seed: number): FlowTableData {
     states: words(slots),
     seen: words(slots),
     keys: words(slots * KEY_WORDS),
+    rules: words(slots),
+    windows: words(slots * WINDOW_WORDS),
     seed: words(1),
   };
   table.seed[0] = seed;
@@ -63,6 +72,11 @@ export function createFlowTable(capacity: number, seed: number): FlowTableData {
 export class FlowTable {
   /** State of the flow that `find` or `insert` returned last. */
   state = 0;
+  /** Whether the last `insert` took the place of a flow that was still remembered. */
+  displaced = false;
+  /** As in `FlowTableData`. */
+  readonly windows: Int32Array;
+  readonly #rules: Int32Array;
   readonly #tags: Int32Array;
   readonly #states: Int32Array;
   readonly #seen: Int32Array;
@@ -79,12 +93,15 @@ export class FlowTable {
   #live = 0;
   #free = -1;
   #oldestFragments = -1;
+  #oldestWeak = -1;
 
   constructor(data: FlowTableData) {
     this.#tags = data.tags;
     this.#states = data.states;
     this.#seen = data.seen;
     this.#keys = data.keys;
+    this.#rules = data.rules;
+    this.windows = data.windows;
     this.#seed = data.seed[0];
     this.#bucketMask = data.tags.length / BUCKET - 1;
   }
@@ -98,18 +115,35 @@ export class FlowTable {
 
   /**
    * The slot of a new flow, which the caller has just not found; -1 if neither bucket has room. If the other thread
-   * inserts the same flow at the same time both get the same slot. Sets `state`.
+   * inserts the same flow at the same time both get the same slot. Sets `state` and `displaced`. `rule` is the id of the
+   * one that lets it begin.
+   *
+   * In full buckets the oldest fragments give way, then, to a flow, the oldest that was never answered or has ended: see
+   * `isDisplaceable`. What is established stays, whoever asks for room.
    */
-  insert(key: FlowKey, state: number, seconds: number): number {
+  insert(key: FlowKey, state: number, seconds: number, rule = -1): number {
     this.#aim(key);
+    this.displaced = false;
+    const mayDisplace = !isFragments(state);
     for (let claim = 0; claim < CLAIMS; claim++) {
-      const slot = this.#choose(seconds);
+      const slot = this.#choose(seconds, mayDisplace);
       if (slot < 0) return -1;
       if (!this.#claim(slot, seconds)) continue;
-      this.#write(slot, state, seconds);
+      this.#write(slot, state, seconds, rule);
       return this.#settle(slot, seconds);
     }
     return -1;
+  }
+
+  /** Whether `insert` would find a place for a flow with this key. */
+  hasRoom(key: FlowKey, seconds: number): boolean {
+    this.#aim(key);
+    return this.#choose(seconds, true) >= 0;
+  }
+
+  /** The id of the rule that let the flow at `slot` begin, or -1. */
+  ruleOf(slot: number): number {
+    return this.#rules[slot];
   }
 
   /**
@@ -196,22 +230,28 @@ export class FlowTable {
     return ((seconds - this.#seen[slot]) | 0) >= idleSeconds(this.#states[slot]);
   }
 
-  /** The slot to write a new flow to: a free one in the emptier bucket, else one that only keeps track of fragments. */
-  #choose(seconds: number): number {
+  /** The slot to write a new flow to: a free one in the emptier bucket, else one whose owner gives way. */
+  #choose(seconds: number, mayDisplace: boolean): number {
     this.#survey(this.#bucketA, seconds);
     const liveA = this.#live;
     const freeA = this.#free;
     const fragmentsA = this.#oldestFragments;
+    const weakA = this.#oldestWeak;
     this.#survey(this.#bucketB, seconds);
     const free = liveA <= this.#live ? freeA : this.#free;
     if (free >= 0) return free;
-    return fragmentsA >= 0 ? fragmentsA : this.#oldestFragments;
+    const fragments = fragmentsA >= 0 ? fragmentsA : this.#oldestFragments;
+    if (fragments >= 0 || !mayDisplace) return fragments;
+    const weakB = this.#oldestWeak;
+    if (weakA < 0 || weakB < 0) return weakA < 0 ? weakB : weakA;
+    return this.#seen[weakA] <= this.#seen[weakB] ? weakA : weakB;
   }
 
   #survey(bucket: number, seconds: number): void {
     this.#live = 0;
     this.#free = -1;
     this.#oldestFragments = -1;
+    this.#oldestWeak = -1;
     for (let slot = bucket; slot < bucket + BUCKET; slot++) {
       const tag = this.#tags[slot];
       if (tag === EMPTY || (tag !== BUSY && this.#expired(slot, seconds))) {
@@ -219,26 +259,42 @@ export class FlowTable {
         continue;
       }
       this.#live++;
-      if (tag === BUSY || !isFragments(this.#states[slot])) continue;
-      const oldest = this.#oldestFragments;
-      if (oldest < 0 || this.#seen[slot] < this.#seen[oldest]) this.#oldestFragments = slot;
+      const state = this.#states[slot];
+      if (tag === BUSY || !isDisplaceable(state)) continue;
+      if (isFragments(state)) {
+        const oldest = this.#oldestFragments;
+        if (oldest < 0 || this.#seen[slot] < this.#seen[oldest]) this.#oldestFragments = slot;
+      } else if (this.#givesWay(slot, seconds)) {
+        const oldest = this.#oldestWeak;
+        if (oldest < 0 || this.#seen[slot] < this.#seen[oldest]) this.#oldestWeak = slot;
+      }
     }
+  }
+
+  #givesWay(slot: number, seconds: number): boolean {
+    return isDisplaceable(this.#states[slot]) && ((seconds - this.#seen[slot]) | 0) >= GRACE;
   }
 
   /** Takes a slot for writing, unless it turns out not to be free any more. */
   #claim(slot: number, seconds: number): boolean {
     const tag = Atomics.load(this.#tags, slot);
     if (tag === BUSY || Atomics.compareExchange(this.#tags, slot, tag, BUSY) !== tag) return false;
-    if (tag === EMPTY || this.#expired(slot, seconds) || isFragments(this.#states[slot])) return true;
+    if (tag === EMPTY || this.#expired(slot, seconds)) return true;
+    this.displaced = !isFragments(this.#states[slot]);
+    if (!this.displaced || this.#givesWay(slot, seconds)) return true;
+    this.displaced = false;
     Atomics.store(this.#tags, slot, tag);
     return false;
   }
 
-  #write(slot: number, state: number, seconds: number): void {
+  #write(slot: number, state: number, seconds: number, rule: number): void {
     const generation = ((this.#states[slot] & GENERATION_MASK) + GENERATION) | 0;
     Atomics.store(this.#states, slot, generation | WRITING);
     const at = slot * KEY_WORDS;
     for (let word = 0; word < this.#length; word++) this.#keys[at + word] = this.#key[word];
+    this.#rules[slot] = rule;
+    const window = slot * WINDOW_WORDS;
+    for (let word = 0; word < WINDOW_WORDS; word++) this.windows[window + word] = 0;
     this.#seen[slot] = seconds;
     Atomics.store(this.#states, slot, generation | state);
     Atomics.store(this.#tags, slot, this.#tag);

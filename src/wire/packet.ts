@@ -1,3 +1,5 @@
+import { DROP } from './drop.ts';
+
 /**
  * One IP packet, looked at once.
  *
@@ -26,8 +28,14 @@ const IPV6_AUTHENTICATION = 51;
 const IPV6_DESTINATION = 60;
 /** Extension headers looked through before a packet counts as malformed. */
 const IPV6_EXTENSIONS_MAX = 8;
+/** Bytes of TCP's header without options. */
+const TCP_HEADER = 20;
+/** Where a fragment begins that holds TCP's flags but not its ports: no sender makes one, an attacker does. */
+const TCP_FLAGS_FRAGMENT = 8;
 /** What an ICMP error is sure to quote of the upper-layer header (RFC 792): enough for the ports. */
 const QUOTED_UPPER = 8;
+/** No datagram is longer once it is put together. */
+const DATAGRAM_MAX = 65_535;
 
 export class Packet {
   /** 4 or 6. */
@@ -60,11 +68,18 @@ export class Packet {
   fragment = 0;
   /** Identification, meaningful unless `fragment` is whole. */
   fragmentId = 0;
+  /** Where a fragment's data belong among those of its datagram, in bytes; 0 unless `fragment` is later. */
+  fragmentOffset = 0;
+  /** How many bytes of those data a fragment holds. */
+  fragmentSize = 0;
+  /** The `DROP` number of what made the last parse fail; 0 if nothing did. */
+  fault = 0;
 
   /**
    * Reads the packet at `offset`; at most `available` bytes are there.
-   * False: too short for its headers, a length that isn't there, not IP, extension headers without end, or a fragment
-   * that would overwrite the TCP flags of the first (RFC 3128).
+   * False, with the reason in `fault`: too short for its headers, a length that isn't there, not IP, extension headers
+   * without end, a first fragment that leaves a part of the upper-layer header to the next (RFC 1858 §3), or a later one
+   * that begins within TCP's header (RFC 3128).
    * A super-packet from the TUN (GSO) parses as the one packet that it looks like.
    */
   parse(bytes: Uint8Array, offset: number, available: number): boolean {
@@ -89,10 +104,16 @@ export class Packet {
     this.icmpId = 0;
     this.fragment = FRAGMENT.whole;
     this.fragmentId = 0;
+    this.fragmentOffset = 0;
+    this.fragmentSize = 0;
+    this.fault = DROP['malformed-packet'];
     this.version = bytes[offset] >>> 4;
-    if (this.version === 4) return this.#parseIpv4(bytes, offset, available, quoted);
-    if (this.version === 6) return this.#parseIpv6(bytes, offset, available, quoted);
-    return false;
+    const isWhole =
+      this.version === 4
+        ? this.#parseIpv4(bytes, offset, available, quoted)
+        : this.version === 6 && this.#parseIpv6(bytes, offset, available, quoted);
+    if (isWhole) this.fault = 0;
+    return isWhole;
   }
 
   #parseIpv4(bytes: Uint8Array, offset: number, available: number, quoted: boolean): boolean {
@@ -111,7 +132,8 @@ export class Packet {
     if ((fragmentWord & 0x3fff) !== 0) {
       this.fragment = (fragmentWord & 0x1fff) === 0 ? FRAGMENT.first : FRAGMENT.later;
       this.fragmentId = u16(bytes, offset + 4);
-      if (this.fragment === FRAGMENT.later) return !overwritesTcpFlags(this.protocol, fragmentWord & 0x1fff);
+      this.fragmentSize = length - headerLength;
+      if (this.fragment === FRAGMENT.later) return this.#parseLater((fragmentWord & 0x1fff) << 3);
     }
     return this.#parseUpper(bytes, offset + headerLength, length - headerLength, quoted);
   }
@@ -155,10 +177,11 @@ export class Packet {
             this.fragmentId = u32(bytes, offset + at + 4);
           }
           at += 8;
+          this.fragmentSize = length - at;
           if (this.fragment === FRAGMENT.later) {
             this.protocol = next;
             this.upperOffset = at;
-            return !overwritesTcpFlags(next, fragmentWord >>> 3);
+            return this.#parseLater(fragmentWord & 0xfff8);
           }
           break;
         }
@@ -171,23 +194,31 @@ export class Packet {
     return false;
   }
 
+  #parseLater(offset: number): boolean {
+    this.fragmentOffset = offset;
+    if (offset + this.fragmentSize > DATAGRAM_MAX) return false;
+    if (this.protocol !== PROTOCOL.tcp || offset !== TCP_FLAGS_FRAGMENT) return true;
+    this.fault = DROP['fragment-tiny'];
+    return false;
+  }
+
   #parseUpper(bytes: Uint8Array, at: number, available: number, quoted: boolean): boolean {
     switch (this.protocol) {
       case PROTOCOL.tcp:
-        if (available < (quoted ? QUOTED_UPPER : 20)) return false;
+        if (available < (quoted ? QUOTED_UPPER : TCP_HEADER)) return this.#tooShort();
         if (!quoted) this.tcpFlags = bytes[at + 13];
         break;
       case PROTOCOL.udp:
       case PROTOCOL.udplite:
-        if (available < 8) return false;
+        if (available < 8) return this.#tooShort();
         break;
       case PROTOCOL.sctp:
       case PROTOCOL.dccp:
-        if (available < (quoted ? QUOTED_UPPER : 12)) return false;
+        if (available < (quoted ? QUOTED_UPPER : 12)) return this.#tooShort();
         break;
       case PROTOCOL.icmp:
       case PROTOCOL.icmpv6:
-        if (available < 8) return false;
+        if (available < 8) return this.#tooShort();
         this.icmpType = bytes[at];
         this.icmpCode = bytes[at + 1];
         if (isEcho(this.protocol, this.icmpType)) this.icmpId = u16(bytes, at + 4);
@@ -199,17 +230,17 @@ export class Packet {
     this.dstPort = u16(bytes, at + 2);
     return true;
   }
+
+  #tooShort(): false {
+    if (this.fragment === FRAGMENT.first) this.fault = DROP['fragment-tiny'];
+    return false;
+  }
 }
 
 function isEcho(protocol: number, type: number): boolean {
   return protocol === PROTOCOL.icmp
     ? type === ICMP.echo || type === ICMP.echoReply
     : type === ICMPV6.echo || type === ICMPV6.echoReply;
-}
-
-/** `fragmentOffset` in units of 8 bytes. No sender cuts a TCP header there; an attacker does, to change a judged one. */
-function overwritesTcpFlags(protocol: number, fragmentOffset: number): boolean {
-  return protocol === PROTOCOL.tcp && fragmentOffset === 1;
 }
 
 function u16(bytes: Uint8Array, at: number): number {

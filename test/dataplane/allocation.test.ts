@@ -8,9 +8,10 @@ import { Outbound } from '../../src/dataplane/outbound.ts';
 import { BUFFER } from '../../src/nic/layout.ts';
 import { memoryEndpoints, memoryInbound, memoryOutbound } from '../../src/nic/memory.ts';
 import { keys } from '../../src/nic/native.ts';
-import { compileAcls, ruleCount } from '../../src/policy/acl.ts';
+import { compileAcls } from '../../src/policy/acl.ts';
 import { createFlowLogTable } from '../../src/policy/flow-log-table.ts';
 import { createFlowTable } from '../../src/policy/flow-table.ts';
+import { createPolicyCounters } from '../../src/policy/policy.ts';
 import { buildPrefixTable } from '../../src/routing/prefix-table.ts';
 import { singleTable } from '../../src/routing/routing.ts';
 import { LOCAL } from '../../src/routing/target.ts';
@@ -80,8 +81,7 @@ function oneWay() {
   const rules = [rule({ protocol: 6 }), rule({ protocol: 17, ports: [[53, 53]] })];
   const program = compileAcls([{ rules, otherwise: 'deny' }]);
   for (const direction of [outbound, inbound]) {
-    const hits = () => new Float64Array(ruleCount(program));
-    const counters = { hits: hits(), denied: hits() };
+    const counters = createPolicyCounters(program);
     direction.apply({ type: 'policy', program, flows: createFlowTable(1 << 12, 1), counters });
     direction.apply({ type: 'socket', fd: 1, gso: true });
     direction.apply({ type: 'peer', slot: 0, acl: 0 });

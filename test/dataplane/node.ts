@@ -8,9 +8,10 @@ import { BUFFER } from '../../src/nic/layout.ts';
 import { memoryEndpoints, memoryInbound, memoryOutbound } from '../../src/nic/memory.ts';
 import { createTransitRing, keys } from '../../src/nic/native.ts';
 import { keyPair } from '../../src/noise/x25519.ts';
-import { compileAcls, ruleCount, type AclSpec } from '../../src/policy/acl.ts';
+import { compileAcls, type AclSpec } from '../../src/policy/acl.ts';
 import { createFlowTable, FlowTable } from '../../src/policy/flow-table.ts';
 import { parsePrefix } from '../../src/routing/prefix.ts';
+import { createPolicyCounters } from '../../src/policy/policy.ts';
 import { buildPrefixTable } from '../../src/routing/prefix-table.ts';
 import { singleTable, type RoutingProgram } from '../../src/routing/routing.ts';
 import { LOCAL } from '../../src/routing/target.ts';
@@ -138,12 +139,11 @@ export class Node implements Host {
   /** Makes the device a gateway, which judges every packet. */
   judge(acls: AclSpec[]): void {
     const program = compileAcls(acls);
-    const counters = () => new Float64Array(ruleCount(program));
     this.#orderBoth({
       type: 'policy',
       program,
       flows: this.#flows,
-      counters: { hits: counters(), denied: counters() },
+      counters: createPolicyCounters(program),
     });
   }
 

@@ -37,7 +37,7 @@ export const STATUS: GatewayStatus = {
   peers: [PEER],
   rules: [RULE],
   listening: true,
-  flows: { tracked: 17, capacity: 1024 },
+  flows: { tracked: 17, capacity: 1024, displaced: 0, out_of_window: 0 },
   threads: [
     { name: 'outbound', cpu_s: 1.25, batches: 10, batch_entries: 25 },
     { name: 'inbound', cpu_s: 2.5, batches: 20, batch_entries: 35 },

@@ -3,7 +3,7 @@ import { runInNewContext } from 'node:vm';
 import test from 'ava';
 import { compileAcls } from '../../src/policy/acl.ts';
 import { createFlowTable } from '../../src/policy/flow-table.ts';
-import { IN, OUT, Policy } from '../../src/policy/policy.ts';
+import { createPolicyCounters, IN, OUT, Policy } from '../../src/policy/policy.ts';
 import { Packet } from '../../src/wire/packet.ts';
 import { buildPrefixTable, PrefixTable } from '../../src/routing/prefix-table.ts';
 import { echo, icmp, ip, quoting, tcp, udp } from '../wire/packets.ts';
@@ -34,10 +34,7 @@ test('a million packets are looked up and judged and nothing is allocated', (t) 
       otherwise: 'deny',
     },
   ]);
-  const policy = new Policy(program, createFlowTable(1024, 1), {
-    hits: new Float64Array(2),
-    denied: new Float64Array(2),
-  });
+  const policy = new Policy(program, createFlowTable(1024, 1), createPolicyCounters(program));
   const routes = new PrefixTable(
     buildPrefixTable([
       { family: 4, address: [0, 0, 0, 10 << 24], bits: 8, value: 1 },

@@ -1,107 +1,12 @@
 import test from 'ava';
-import { compileAcls, ruleCount, type AclPrefix, type AclRule, type AclSpec } from '../../src/policy/acl.ts';
+import type { AclRule } from '../../src/policy/acl.ts';
 import { IDLE_SECONDS } from '../../src/policy/flow-state.ts';
-import { createFlowTable, type FlowTableData } from '../../src/policy/flow-table.ts';
-import { IN, OUT, Policy } from '../../src/policy/policy.ts';
-import { DROP_REASONS } from '../../src/wire/drop.ts';
-import { Packet, TCP_FLAG } from '../../src/wire/packet.ts';
-import { echo, icmp, ip, packetWords, quoting, tcp, udp, type IpOptions } from '../wire/packets.ts';
+import { createFlowTable } from '../../src/policy/flow-table.ts';
+import { TCP_FLAG } from '../../src/wire/packet.ts';
+import { echo, icmp, ip, quoting, tcp, udp } from '../wire/packets.ts';
+import { ALLOW_OUT, ANY, NOTHING, prefix, SIDES, World } from './world.ts';
 
 const { fin, syn, rst, ack } = TCP_FLAG;
-const ANY = {
-  name: '',
-  direction: 'both',
-  protocol: -1,
-  sources: [],
-  destinations: [],
-  ports: [],
-  icmpType: -1,
-  icmpCode: -1,
-} as const;
-const ALLOW_OUT: AclSpec = { rules: [{ ...ANY, action: 'allow', direction: 'out' }], otherwise: 'deny' };
-const NOTHING: AclSpec = { rules: [], otherwise: 'deny' };
-
-/** A gateway's policy in virtual time, seen from one peering unless told otherwise. */
-class World {
-  seconds = 1000;
-  peer = 1;
-  acl = 0;
-  rule = -1;
-  readonly flows: FlowTableData;
-  hits = new Float64Array();
-  denied = new Float64Array();
-  #policy!: Policy;
-
-  constructor(specs: AclSpec[], flows = createFlowTable(1024, 42)) {
-    this.flows = flows;
-    this.load(specs);
-  }
-
-  /** New rules, the same flows. */
-  load(specs: AclSpec[]): void {
-    const program = compileAcls(specs);
-    this.hits = new Float64Array(ruleCount(program));
-    this.denied = new Float64Array(ruleCount(program));
-    this.#policy = new Policy(program, this.flows, { hits: this.hits, denied: this.denied });
-  }
-
-  out(bytes: Uint8Array, count = 1): string {
-    return this.#judge(bytes, OUT, count);
-  }
-
-  in(bytes: Uint8Array, count = 1): string {
-    return this.#judge(bytes, IN, count);
-  }
-
-  /** The drop reason, or `pass`. The packet lies somewhere in a slab, as it does in the data plane. */
-  #judge(bytes: Uint8Array, direction: number, count: number): string {
-    const slab = new Uint8Array(bytes.length + 100).fill(0xee);
-    slab.set(bytes, 50);
-    const packet = new Packet();
-    if (!packet.parse(slab, 50, bytes.length)) throw new Error('the test made a bad packet');
-    const verdict = this.#policy.judge(packet, slab, 50, this.peer, this.acl, direction, this.seconds, count);
-    this.rule = this.#policy.rule;
-    return verdict === 0 ? 'pass' : DROP_REASONS[verdict];
-  }
-}
-
-/** Packets between a host here and one at the peer. */
-function between(here: string, there: string) {
-  const v6 = here.includes(':');
-  const go = (protocol: number) => (payload: Uint8Array, options?: IpOptions) =>
-    ip(here, there, protocol, payload, options);
-  const come = (protocol: number) => (payload: Uint8Array, options?: IpOptions) =>
-    ip(there, here, protocol, payload, options);
-  const icmpProtocol = v6 ? 58 : 1;
-  return {
-    v6,
-    here,
-    there,
-    tcpGo: (flags: number, port = 5000) => go(6)(tcp(port, 443, flags)),
-    tcpCome: (flags: number, port = 5000) => come(6)(tcp(443, port, flags)),
-    udpGo: (port = 5000, options?: IpOptions) => go(17)(udp(port, 53, 16), options),
-    udpCome: (port = 5000, options?: IpOptions) => come(17)(udp(53, port, 16), options),
-    icmpGo: go(icmpProtocol),
-    icmpCome: come(icmpProtocol),
-    ask: v6 ? 128 : 8,
-    answer: v6 ? 129 : 0,
-  };
-}
-
-const SIDES = [
-  between('172.31.0.9', '192.168.0.1'),
-  between('10.0.0.1', '200.0.0.1'),
-  between('fd00::9', '2001:db8::1'),
-];
-
-function prefix(address: string): AclPrefix {
-  return {
-    family: address.includes(':') ? 6 : 4,
-    address: packetWords(address),
-    bits: address.includes(':') ? 128 : 32,
-  };
-}
-
 for (const side of SIDES) {
   const { here, there, tcpGo, tcpCome, udpGo, udpCome, icmpGo, icmpCome, ask, answer } = side;
 
@@ -268,8 +173,8 @@ test('the rule that decided is named, and datagrams are counted by rule', (t) =>
   t.is(world.rule, 2);
   t.is(world.out(tcpGo(syn)), 'pass');
   t.is(world.rule, -1, 'the default decided');
-  t.deepEqual([...world.hits], [0, 3, 44]);
-  t.deepEqual([...world.denied], [0, 0, 44]);
+  t.deepEqual([...world.counters.hits], [0, 3, 44]);
+  t.deepEqual([...world.counters.denied], [0, 0, 44]);
 });
 
 /** Seconds for which a flow brought about by `make` outlives its last packet. */
