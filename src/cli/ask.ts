@@ -1,6 +1,6 @@
 /** Asking a running gateway, by its local API. */
 import { readdirSync } from 'node:fs';
-import { callApi } from '../control/api.ts';
+import { callApi, streamApi } from '../control/api.ts';
 import { ERRORS, IsthmusError } from '../gateway/errors.ts';
 import type { ErrorCode } from '../gateway/errors.ts';
 import { RUN_FOLDER } from '../gateway/gateway.ts';
@@ -10,15 +10,35 @@ import { RUN_FOLDER } from '../gateway/gateway.ts';
  * Throws an `IsthmusError`: `ISTHMUS_NO_GATEWAY`, or what the gateway answers instead.
  */
 export async function askGateway(name: string | undefined, method: 'GET' | 'POST', call: string): Promise<unknown> {
-  const path = `${RUN_FOLDER}/${name ?? onlyGateway()}.sock`;
-  const { status, body } = await callApi(path, method, call).catch((error: unknown): never => {
-    const { code, message } = error as NodeJS.ErrnoException;
-    const advice = code === 'EACCES' ? 'run as root' : 'is it running? start it with isthmus up FILE';
-    throw new IsthmusError('ISTHMUS_NO_GATEWAY', `no gateway answers at ${path} (${code ?? message}): ${advice}`);
-  });
+  const path = socketOf(name);
+  return bodyOf(await callApi(path, method, call).catch((error: unknown) => fail(path, error)));
+}
+
+/** The lines of the answer to a call such as `/v1/trace/live`, as they come. Throws as `askGateway` does. */
+export async function* followGateway(name: string | undefined, call: string): AsyncGenerator {
+  const path = socketOf(name);
+  try {
+    for await (const answer of streamApi(path, call)) yield bodyOf(answer);
+  } catch (error) {
+    if (error instanceof IsthmusError) throw error;
+    fail(path, error);
+  }
+}
+
+function socketOf(name: string | undefined): string {
+  return `${RUN_FOLDER}/${name ?? onlyGateway()}.sock`;
+}
+
+function bodyOf({ status, body }: { status: number; body: unknown }): unknown {
   if (status === 200) return body;
   const { code, message } = body as { code: string; message: string };
   throw new IsthmusError(Object.hasOwn(ERRORS, code) ? (code as ErrorCode) : 'ISTHMUS_INTERNAL', message);
+}
+
+function fail(path: string, error: unknown): never {
+  const { code, message } = error as NodeJS.ErrnoException;
+  const advice = code === 'EACCES' ? 'run as root' : 'is it running? start it with isthmus up FILE';
+  throw new IsthmusError('ISTHMUS_NO_GATEWAY', `no gateway answers at ${path} (${code ?? message}): ${advice}`);
 }
 
 function onlyGateway(): string {

@@ -6,6 +6,7 @@ import { packageVersion } from './version.ts';
 /** A command is loaded when it is asked for, so that making a key needs nothing of what a gateway needs. */
 const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
   up: async () => (await import('./up.ts')).command(),
+  trace: async () => (await import('./trace.ts')).command(),
   reload: async () => (await import('./reload.ts')).command(),
   status: async () => (await import('./status.ts')).command(),
   device: async () => (await import('./device.ts')).command(),

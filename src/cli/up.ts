@@ -82,7 +82,10 @@ async function run(
     }
   };
   const apiPath = `${RUN_FOLDER}/${name}.sock`;
-  const api = await made(apiPath, serveApi(apiPath, { status: () => gateway.status(), reload }));
+  const api = await made(
+    apiPath,
+    serveApi(apiPath, { status: () => gateway.status(), reload, follow: (query) => gateway.follow(query) }),
+  );
   let uapi: UapiListener | undefined;
   try {
     (await metricsAt(metrics, config.metrics)).commit();

@@ -4,14 +4,17 @@
  *   GET  /v1/status   the gateway's status (gateway/status.ts)
  *   POST /v1/reload   reads the configuration file again and says what changed; 422 with the faults if it can't be used;
  *                     with `?dry_run=true` nothing is changed
+ *   GET  /v1/trace/live?…  what is decided about packets as they pass, a line of JSON each (gateway/live.ts)
  *
  * docs/api.yaml describes every call and answer.
  */
 import { mkdirSync, rmSync } from 'node:fs';
 import { createServer, request } from 'node:http';
-import type { Server, ServerResponse } from 'node:http';
+import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import { dirname } from 'node:path';
+import { createInterface } from 'node:readline';
 import type { Change } from '../gateway/difference.ts';
+import type { LiveEnd, LiveStep } from '../gateway/live.ts';
 import type { GatewayStatus } from '../gateway/status.ts';
 import { isAnswered } from './uapi-socket.ts';
 
@@ -19,6 +22,8 @@ export interface ApiTarget {
   status(): GatewayStatus;
   /** Reads the file again; `dryRun`: changes nothing. */
   reload(dryRun: boolean): Promise<readonly Change[]>;
+  /** Follows what the query says. */
+  follow(query: URLSearchParams): AsyncIterable<LiveStep | LiveEnd | undefined>;
 }
 
 /** What a reload changed, or would change, in the order of the file. */
@@ -45,7 +50,12 @@ export async function serveApi(path: string, target: ApiTarget): Promise<Server>
   return server;
 }
 
+const LIVE_TRACE = 'GET /v1/trace/live?';
+
 async function answer(call: string, target: ApiTarget, response: ServerResponse): Promise<void> {
+  if (call.startsWith(LIVE_TRACE)) {
+    return stream(response, target.follow(new URLSearchParams(call.slice(LIVE_TRACE.length))));
+  }
   switch (call) {
     case 'GET /v1/status':
       return send(response, 200, target.status());
@@ -58,9 +68,37 @@ async function answer(call: string, target: ApiTarget, response: ServerResponse)
   }
 }
 
+/** Writes a line of JSON for each item, until there are no more or nobody reads. A fault before the first is the answer. */
+async function stream(response: ServerResponse, items: AsyncIterable<object | undefined>): Promise<void> {
+  for await (const item of items) {
+    if (response.closed) return;
+    if (item === undefined) continue;
+    if (!response.headersSent) response.writeHead(200, { 'content-type': 'application/x-ndjson' });
+    response.write(`${JSON.stringify(item)}\n`);
+  }
+  response.end();
+}
+
 function send(response: ServerResponse, status: number, body: object): void {
   response.writeHead(status, { 'content-type': 'application/json' });
   response.end(`${JSON.stringify(body)}\n`);
+}
+
+/**
+ * Makes a call whose answer is lines of JSON, and gives each as it comes. Throws as `callApi` does; an answer other than
+ * 200 is given as its one line.
+ */
+export async function* streamApi(path: string, call: string): AsyncGenerator<{ status: number; body: unknown }> {
+  const response = await new Promise<IncomingMessage>((resolve, reject) => {
+    request({ socketPath: path, method: 'GET', path: call }, resolve).on('error', reject).end();
+  });
+  try {
+    for await (const line of createInterface({ input: response })) {
+      yield { status: response.statusCode ?? 0, body: JSON.parse(line) };
+    }
+  } finally {
+    response.destroy();
+  }
 }
 
 /**

@@ -31,6 +31,7 @@ import { COUNTER, countDrop, rowOf } from './counters.ts';
 import type { Counters } from './counters.ts';
 import { MAX_QUEUED_HANDSHAKES, SHARED } from './messages.ts';
 import type { InboundOrder, Report } from './messages.ts';
+import { LiveTrace } from './live.ts';
 import { callsForLull } from './moderation.ts';
 import { PROBED, ProbeReader } from './probes.ts';
 import { Seen } from './seen.ts';
@@ -79,6 +80,7 @@ export class Inbound {
   readonly #seen = new Seen(IN);
   readonly #verdict = new Verdict();
   #probes: ProbeReader | undefined;
+  readonly #live = new LiveTrace();
   readonly #answers: Answers;
   readonly #shaping: Shaping;
   /** Groups of the batch that go to another peer. */
@@ -162,6 +164,9 @@ export class Inbound {
         break;
       case 'flowLog':
         this.#seen.use(order.into);
+        break;
+      case 'liveTrace':
+        this.#live.use(order.into);
         break;
       case 'flowRules':
         this.#seen.countRulesFrom(order.base);
@@ -361,6 +366,7 @@ export class Inbound {
       }
       reason = verdict.inbound(packet, slab, offset, slot, (clock[0] / 1000) | 0, count);
       this.#note(group, slot, reason, verdict.rule, count);
+      this.#live.note(packet, slot, verdict.target, reason, verdict.rule, count);
       if (reason !== 0) this.#answer(reason, offset, slot);
     }
     groups[group + GROUP.verdict] = reason;

@@ -11,6 +11,7 @@ import type { GatewayAddresses } from '../wire/icmp.ts';
 import type { KeyHandle } from '../nic/index.ts';
 import type { BundleData } from './bundle.ts';
 import type { ProbeMemory } from './probes.ts';
+import type { LiveTraceData } from './live.ts';
 
 /** Main thread to both threads. */
 export type SharedOrder =
@@ -34,6 +35,8 @@ export type SharedOrder =
   | { type: 'flowLog'; into: FlowLogData | undefined }
   /** What is added to the numbers of the policy's rules in that table, as they change with it; -1: they are not known. */
   | { type: 'flowRules'; base: number }
+  /** Note what is decided about packets that match; undefined: no more. */
+  | { type: 'liveTrace'; into: LiveTraceData | undefined }
   | { type: 'stop' };
 
 export type OutboundOrder =

@@ -26,6 +26,7 @@ import { REJECT_AFTER_MESSAGES, REKEY_AFTER_MESSAGES } from '../session/constant
 import { Staging } from '../session/staging.ts';
 import { COUNTER, MAX_PEERS, countDrop, rowOf } from './counters.ts';
 import type { Counters } from './counters.ts';
+import { LiveTrace } from './live.ts';
 import { callsForLull } from './moderation.ts';
 import { noteSent } from './probes.ts';
 import type { ProbeMemory } from './probes.ts';
@@ -52,6 +53,7 @@ export class Outbound {
   readonly #seen = new Seen(OUT);
   readonly #verdict = new Verdict();
   #probes: ProbeMemory | undefined;
+  readonly #live = new LiveTrace();
 
   // By peer slot. A key of 0 is none.
   readonly #key = new Int32Array(MAX_PEERS);
@@ -137,6 +139,9 @@ export class Outbound {
       case 'flowLog':
         this.#seen.use(order.into);
         break;
+      case 'liveTrace':
+        this.#live.use(order.into);
+        break;
       case 'flowRules':
         this.#seen.countRulesFrom(order.base);
         break;
@@ -179,6 +184,7 @@ export class Outbound {
     const reason = verdict.outbound(packet, slab, offset, (clock[0] / 1000) | 0, segments);
     const slot = verdict.target < BLACKHOLE ? verdict.target : -1;
     this.#note(row, slot, reason, verdict.rule, segments);
+    this.#live.note(packet, -1, verdict.target, reason, verdict.rule, segments);
     if (reason !== 0) return this.#drop(row, slot, reason, segments);
     if (verdict.policy !== undefined) clampMss(packet, slab, offset, verdict.mtu);
     this.#admit(row, slot, segments);

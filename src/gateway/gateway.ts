@@ -21,6 +21,8 @@ import type { Change } from './difference.ts';
 import { IsthmusError } from './errors.ts';
 import { LastSeen } from './last-seen.ts';
 import type { Sighting } from './last-seen.ts';
+import { Live } from './live.ts';
+import type { LiveEnd, LiveStep } from './live.ts';
 import { changeLink } from './link.ts';
 import type { LinkChange, LinkState } from './link.ts';
 import { addRoute, automaticMtu, configureLink, enableForwarding } from './network.ts';
@@ -57,6 +59,7 @@ export class Gateway {
   readonly #flows: FlowTableData;
   readonly #paths: Paths;
   readonly #shapes: Shapes;
+  readonly #live = new Live();
   #config: GatewayConfig;
   #rules: Rules;
   #restoreForwarding: () => void = () => undefined;
@@ -175,6 +178,17 @@ export class Gateway {
       all_drops: this.tunnel.allDrops(),
       drops: this.tunnel.drops(),
     };
+  }
+
+  /** A live trace: see `Live.follow`. */
+  follow(query: URLSearchParams): AsyncGenerator<LiveStep | LiveEnd | undefined> {
+    const peerings = new Map(Array.from(this.#peerings.values(), ({ config, peer }) => [peer.slot, config.name]));
+    const rules = this.#rules.status();
+    return this.#live.follow(query, {
+      follow: (into) => this.tunnel.follow(into),
+      name: (slot) => peerings.get(slot),
+      rule: (number) => rules.at(number)?.name,
+    });
   }
 
   /** The gateway as WireGuard's tools see it, each peer by the identity that it last used. */

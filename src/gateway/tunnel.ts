@@ -18,6 +18,7 @@ import type { Tun, UdpSocket } from '../nic/native.ts';
 import { COUNTER, MAX_PEERS, countDrop, rowOf, sharedActivity } from '../dataplane/counters.ts';
 import type { BundleData } from '../dataplane/bundle.ts';
 import { SHARED } from '../dataplane/messages.ts';
+import type { LiveTraceData } from '../dataplane/live.ts';
 import type { InboundOrder, OutboundOrder, Report } from '../dataplane/messages.ts';
 import { publicBytes, type KeyPair } from '../noise/x25519.ts';
 import { answerTaken, createProbeMemory } from '../dataplane/probes.ts';
@@ -225,6 +226,12 @@ export class Tunnel {
   /** Sends a probe, which asks for a session where there is none. */
   probe(peer: Peer, packet: Uint8Array, sequence: number): void {
     this.#outbound.order({ type: 'probe', slot: peer.slot, packet, sequence });
+  }
+
+  /** Has the threads note into these rings what they decide; undefined: no more. */
+  follow(into: { outbound: LiveTraceData; inbound: LiveTraceData } | undefined): void {
+    this.#outbound.order({ type: 'liveTrace', into: into?.outbound });
+    this.#inbound.order({ type: 'liveTrace', into: into?.inbound });
   }
 
   /** From now on every packet is judged. Each thread counts for itself. */

@@ -1,5 +1,6 @@
 import { COUNTER, MAX_PEERS, countDrop, createCounters, rowOf, sharedActivity } from '../../src/dataplane/counters.ts';
 import { Inbound } from '../../src/dataplane/inbound.ts';
+import { createLiveTrace, type LiveFilter, type LiveTraceData } from '../../src/dataplane/live.ts';
 import { SHARED, type InboundOrder, type OutboundOrder, type Report } from '../../src/dataplane/messages.ts';
 import { Outbound } from '../../src/dataplane/outbound.ts';
 import { answerTaken, type ProbeMemory } from '../../src/dataplane/probes.ts';
@@ -167,6 +168,14 @@ export class Node implements Host {
   order(order: OutboundOrder): void {
     this.#setClocks();
     this.outbound.apply(order);
+  }
+
+  /** A live trace of what both directions decide. */
+  follow(filter: LiveFilter): { outbound: LiveTraceData; inbound: LiveTraceData } {
+    const [outbound, inbound] = [createLiveTrace(filter), createLiveTrace(filter)];
+    this.outbound.apply({ type: 'liveTrace', into: outbound });
+    this.inbound.apply({ type: 'liveTrace', into: inbound });
+    return { outbound, inbound };
   }
 
   mtu(mtu: number): void {

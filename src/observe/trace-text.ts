@@ -1,0 +1,23 @@
+import type { LiveEnd, LiveStep } from '../gateway/live.ts';
+
+const PROTOCOL_NAMES: Readonly<Partial<Record<number, string>>> = { 1: 'icmp', 6: 'tcp', 17: 'udp', 58: 'icmp' };
+const TCP_FLAGS = ['fin', 'syn', 'rst', 'psh', 'ack'];
+
+/** A line of a live trace as people read it; nothing for an end that missed nothing. */
+export function formatLive(line: LiveStep | LiveEnd): string {
+  if ('lost' in line) return line.lost === 0 ? '' : `${line.lost} more matched than could be shown\n`;
+  const ends = [end(line.source, line.source_port), end(line.destination, line.destination_port)];
+  const flags = TCP_FLAGS.filter((_, bit) => ((line.tcp_flags >> bit) & 1) === 1);
+  const kind = line.icmp_type >= 0 ? ` type ${line.icmp_type}` : flags.length > 0 ? ` ${flags.join('+')}` : '';
+  const what = `${PROTOCOL_NAMES[line.protocol] ?? `protocol ${line.protocol}`}${kind}`;
+  const way = `${line.from} -> ${line.to ?? '?'}`;
+  const verdict = line.reason === null ? 'passes' : `dropped: ${line.reason}`;
+  const rule = line.rule === null ? '' : `, rule ${line.rule}`;
+  const count = line.packets === 1 ? '' : `, ${line.packets} packets`;
+  return `${way}  ${what}  ${ends.join(' -> ')}  ${verdict}${rule}${count}\n`;
+}
+
+function end(address: string, port: number): string {
+  if (port === 0) return address;
+  return address.includes(':') ? `[${address}]:${port}` : `${address}:${port}`;
+}
