@@ -7,6 +7,7 @@ import { packageVersion } from './version.ts';
 const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
   up: async () => (await import('./up.ts')).command(),
   trace: async () => (await import('./trace.ts')).command(),
+  flows: async () => (await import('./flows.ts')).command(),
   reload: async () => (await import('./reload.ts')).command(),
   status: async () => (await import('./status.ts')).command(),
   device: async () => (await import('./device.ts')).command(),
@@ -34,6 +35,7 @@ To join two VPCs:
   isthmus check      says whether a configuration is good
   isthmus up         runs the gateway of a configuration
   isthmus status     shows a running gateway
+  isthmus flows      shows who uses it most
   isthmus reload     has it take up its changed configuration
   isthmus export-wg  writes the file with which a stock WireGuard takes one of the sides`,
     );

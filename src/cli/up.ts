@@ -13,6 +13,7 @@ import { IsthmusError } from '../gateway/errors.ts';
 import { Gateway, RUN_FOLDER } from '../gateway/gateway.ts';
 import type { Log } from '../gateway/tunnel.ts';
 import { listenUnix } from '../nic/native.ts';
+import { FlowLogs } from '../observe/flow-logs.ts';
 import { MetricsServer } from '../observe/metrics-server.ts';
 import { packageVersion } from './version.ts';
 
@@ -47,7 +48,11 @@ async function up(file: string, options: { logLevel?: string; pcap?: string }): 
   // From here on a signal ends it in order, also while it starts.
   const stopped = Promise.race([once(process, 'SIGTERM'), once(process, 'SIGINT')]);
   process.on('SIGHUP', () => undefined);
-  const gateway = await Gateway.start(config, { log, capture: options.pcap ?? '' });
+  const flowLogs = new FlowLogs(
+    (text) => log.warn(text),
+    () => performance.now(),
+  );
+  const gateway = await Gateway.start(config, { log, capture: options.pcap ?? '', flowLogs });
   try {
     await run(gateway, file, config, stopped, log, options.logLevel);
   } finally {
@@ -84,7 +89,12 @@ async function run(
   const apiPath = `${RUN_FOLDER}/${name}.sock`;
   const api = await made(
     apiPath,
-    serveApi(apiPath, { status: () => gateway.status(), reload, follow: (query) => gateway.follow(query) }),
+    serveApi(apiPath, {
+      status: () => gateway.status(),
+      flows: (query) => gateway.flows(query),
+      reload,
+      follow: (query) => gateway.follow(query),
+    }),
   );
   let uapi: UapiListener | undefined;
   try {

@@ -5,6 +5,7 @@
  *   POST /v1/reload   reads the configuration file again and says what changed; 422 with the faults if it can't be used;
  *                     with `?dry_run=true` nothing is changed
  *   GET  /v1/trace/live?…  what is decided about packets as they pass, a line of JSON each (gateway/live.ts)
+ *   GET  /v1/flows    the flows that carry most (gateway/flow-top.ts), by sort, limit, cursor, peering, address, port, protocol
  *
  * docs/api.yaml describes every call and answer.
  */
@@ -15,11 +16,14 @@ import { dirname } from 'node:path';
 import { createInterface } from 'node:readline';
 import type { Change } from '../gateway/difference.ts';
 import type { LiveEnd, LiveStep } from '../gateway/live.ts';
+import type { FlowQuery, FlowsAnswer } from '../gateway/flow-top.ts';
 import type { GatewayStatus } from '../gateway/status.ts';
+import { flowQuery } from './flow-query.ts';
 import { isAnswered } from './uapi-socket.ts';
 
 export interface ApiTarget {
   status(): GatewayStatus;
+  flows(query: FlowQuery): Promise<FlowsAnswer>;
   /** Reads the file again; `dryRun`: changes nothing. */
   reload(dryRun: boolean): Promise<readonly Change[]>;
   /** Follows what the query says. */
@@ -55,6 +59,9 @@ const LIVE_TRACE = 'GET /v1/trace/live?';
 async function answer(call: string, target: ApiTarget, response: ServerResponse): Promise<void> {
   if (call.startsWith(LIVE_TRACE)) {
     return stream(response, target.follow(new URLSearchParams(call.slice(LIVE_TRACE.length))));
+  }
+  if (/^GET \/v1\/flows(\?|$)/.test(call)) {
+    return send(response, 200, await target.flows(flowQuery(new URLSearchParams(call.split('?')[1]))));
   }
   switch (call) {
     case 'GET /v1/status':

@@ -2,6 +2,7 @@
 import { PROBE_INTERVAL, canonical, overlaps } from '../gateway/config.ts';
 import { formatPrefix } from '../gateway/text.ts';
 import type { Prefix } from '../routing/prefix.ts';
+import { flowLogTarget } from './config-flow-logs.ts';
 import { didYouMean } from './config-nearest.ts';
 import type { Entry, Report } from './config-raw.ts';
 import { acls, formatPath, get, members, oneOrMore, valid } from './config-raw.ts';
@@ -27,6 +28,7 @@ export function checkConfig(root: unknown, locate: Locate, report: Report): void
   checkAclReferences(root, peerings, report);
   checkBundles(root, peerings, locate, report);
   checkShapes(peerings, locate, report);
+  checkFlowLogs(root, peerings, report);
   checkOverlaps(root, peerings, locate, report);
 }
 
@@ -182,6 +184,29 @@ function checkProbing(bundle: unknown, path: Path, report: Report): void {
     'ISTHMUS_CONFIG_DURATION',
     `${downAfter / 1000} s is too soon for a probe every ${probe / 1000} s; wanted at least twice that`,
   );
+}
+
+/** A flow log names peerings that are there, and no two logs go to one file. */
+function checkFlowLogs(root: unknown, peerings: Entry[], report: Report): void {
+  const names = peerings.flatMap(({ value }) => valid(text.name, get(value, 'name')) ?? []);
+  const files = new Map<string, Path>();
+  for (const { path, value } of members(get(get(root, 'gateway'), 'flow_logs'), ['gateway', 'flow_logs'])) {
+    for (const named of oneOrMore(get(value, 'peerings'), [...path, 'peerings'])) {
+      const name = valid(text.name, named.value);
+      if (name === undefined || names.includes(name)) continue;
+      const known = names.length === 0 ? 'and there are none' : `wanted one of ${names.join(', ')}`;
+      const message = `${text.shown(name)} is not among peerings${didYouMean(name, names)}; ${known}`;
+      report(named.path, 'ISTHMUS_CONFIG_PEERING', message);
+    }
+    const target = valid(flowLogTarget, get(value, 'to'));
+    if (target?.kind !== 'file') continue;
+    const earlier = files.get(target.path);
+    if (earlier === undefined) files.set(target.path, path);
+    else {
+      const message = `${target.path} is the file of ${formatPath(earlier)}; wanted one of its own for each flow log`;
+      report([...path, 'to'], 'ISTHMUS_CONFIG_DUPLICATE', message);
+    }
+  }
 }
 
 interface Range {

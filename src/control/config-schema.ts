@@ -2,9 +2,11 @@ import { z } from 'zod';
 import { PROBE_INTERVAL, UP_AFTER } from '../gateway/config.ts';
 import type { CipherChoice, Listen } from '../gateway/config.ts';
 import { IsthmusError } from '../gateway/errors.ts';
+import { DEFAULT_FLOW_FORMAT } from '../gateway/flow-fields.ts';
 import type { Prefix } from '../routing/prefix.ts';
 import { either, leaf, mapping, oneOrMany } from './config-schema-parts.ts';
 import { shapeSchema } from './config-shape.ts';
+import * as flowLog from './config-flow-logs.ts';
 import * as text from './config-text.ts';
 
 export { shapeClassSchema, shapeDirectionSchema, shapeSchema } from './config-shape.ts';
@@ -35,7 +37,17 @@ const LOG_LEVELS = ['debug', 'info', 'warn', 'error'] as const;
 const ROLES = ['server', 'client'] as const;
 const ACTIONS = ['allow', 'deny'] as const;
 const BUNDLE_MODES = ['active-active', 'active-standby'] as const;
+const FLOW_LOG_TRAFFIC = ['accept', 'reject', 'all'] as const;
 const DIRECTIONS = ['in', 'out', 'both'] as const;
+
+export const flowLogSchema = mapping({
+  to: leaf(flowLog.flowLogTarget),
+  format: leaf(flowLog.flowLogFormat).default(DEFAULT_FLOW_FORMAT),
+  interval: leaf(flowLog.flowLogInterval).default(600),
+  traffic: leaf((value) => text.oneOf(value, FLOW_LOG_TRAFFIC)).default('all'),
+  peerings: oneOrMany(text.name).default([]),
+  values: leaf(flowLog.flowLogValues).default({}),
+});
 
 export const gatewaySchema = mapping({
   name: leaf(text.name),
@@ -49,6 +61,7 @@ export const gatewaySchema = mapping({
   flows: leaf((value) => 2 ** Math.ceil(Math.log2(text.integer(value, 1024, 2 ** 24)))).default(FLOWS_DEFAULT),
   private_key: leaf(secretSource).optional(),
   log_level: leaf((value) => text.oneOf(value, LOG_LEVELS)).default('info'),
+  flow_logs: z.array(flowLogSchema).default([]),
 });
 
 export const peeringSchema = mapping({

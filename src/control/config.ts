@@ -155,6 +155,7 @@ function build(raw: RawConfig, secrets: Secrets, yaml: YamlSource): GatewayConfi
     rekeyAfterMs: gateway.rekey,
     flows: gateway.flows,
     logLevel: gateway.log_level,
+    flowLogs: gateway.flow_logs,
     peerings: raw.peerings.map((peering, index): PeeringConfig => ({
       name: peering.name,
       keys: keysOf(peering, index, secrets),

@@ -1,5 +1,6 @@
 import type { ClassSpec, ShapeSpec } from '../policy/shaper.ts';
 import type { Prefix } from '../routing/prefix.ts';
+import type { FlowField } from './flow-fields.ts';
 
 // Control checks addresses by these and may import nothing below the gateway.
 export { canonical, hasHostBits, overlaps } from '../routing/prefix.ts';
@@ -25,6 +26,7 @@ export interface GatewayConfig {
   /** Flows that the flow table holds; a power of two. */
   readonly flows: number;
   readonly logLevel: 'debug' | 'info' | 'warn' | 'error';
+  readonly flowLogs: readonly FlowLogConfig[];
   readonly peerings: readonly PeeringConfig[];
   readonly bundles: readonly BundleConfig[];
   /** In the order of the file; a peering names one by its index. */
@@ -42,6 +44,27 @@ export interface MetricsListen {
   readonly address: string;
   readonly port: number;
 }
+
+/** What is recorded of the flows that went by, and where it goes. */
+export interface FlowLogConfig {
+  readonly to: FlowLogTarget;
+  /** The fields of a record, in order. */
+  readonly format: readonly FlowField[];
+  /** Length of the aggregation interval in seconds. */
+  readonly interval: 60 | 600;
+  readonly traffic: 'accept' | 'reject' | 'all';
+  /** Names of peerings; empty for all, and what belongs to none. */
+  readonly peerings: readonly string[];
+  /** Of fields that say where a record was made. */
+  readonly values: Readonly<Partial<Record<FlowField, string>>>;
+}
+
+export type FlowLogTarget =
+  /** A file, which at `maxBytes` becomes `path.1`; `keep` of those are kept. */
+  | { readonly kind: 'file'; readonly path: string; readonly maxBytes: number; readonly keep: number }
+  | { readonly kind: 'stdout' }
+  /** A program and its arguments, which reads records from its standard input. */
+  | { readonly kind: 'command'; readonly argv: readonly string[] };
 
 export interface PeeringConfig {
   readonly name: string;

@@ -5,7 +5,7 @@ import { existsSync, readdirSync } from 'node:fs';
 import { isIP } from 'node:net';
 import { networkInterfaces } from 'node:os';
 import { createCapture } from '../nic/capture.ts';
-import { aeadLibrary, openTun } from '../nic/native.ts';
+import { aeadLibrary, bootTime, openTun } from '../nic/native.ts';
 import { FlowTable, createFlowTable } from '../policy/flow-table.ts';
 import type { FlowTableData } from '../policy/flow-table.ts';
 import { formatPrefix } from '../routing/prefix.ts';
@@ -19,6 +19,9 @@ import type { DeviceState } from './device-state.ts';
 import { difference } from './difference.ts';
 import type { Change } from './difference.ts';
 import { IsthmusError } from './errors.ts';
+import type { FlowQuery, FlowsAnswer } from './flow-top.ts';
+import { FlowWatch } from './flow-watch.ts';
+import type { FlowSink } from './flow-watch.ts';
 import { LastSeen } from './last-seen.ts';
 import type { Sighting } from './last-seen.ts';
 import { Live } from './live.ts';
@@ -50,6 +53,14 @@ interface Peering {
   resolvedAt: number;
 }
 
+export interface GatewayOptions {
+  readonly log: Log;
+  /** A pcap file for the packets of the overlay, or empty. */
+  readonly capture: string;
+  /** Takes what is to be written of flows. */
+  readonly flowLogs: FlowSink;
+}
+
 export class Gateway {
   readonly tunnel: Tunnel;
   readonly #log: Log;
@@ -60,6 +71,7 @@ export class Gateway {
   readonly #paths: Paths;
   readonly #shapes: Shapes;
   readonly #live = new Live();
+  readonly #flowWatch: FlowWatch;
   #config: GatewayConfig;
   #rules: Rules;
   #restoreForwarding: () => void = () => undefined;
@@ -67,12 +79,12 @@ export class Gateway {
   #reloading: Promise<unknown> = Promise.resolve();
 
   /** Starts everything, or nothing: what was begun is taken back if a part fails. */
-  static async start(config: GatewayConfig, options: { log: Log; capture: string }): Promise<Gateway> {
-    const { log, capture } = options;
+  static async start(config: GatewayConfig, options: GatewayOptions): Promise<Gateway> {
+    const { log, capture, flowLogs } = options;
     if (capture !== '') startCapture(capture);
     const tun = openInterface(config.interface);
     const tunnel = await Tunnel.start({ tun, timing: timing(config.rekeyAfterMs), capture, log });
-    const gateway = new Gateway(config, tunnel, log);
+    const gateway = new Gateway(config, tunnel, log, flowLogs);
     try {
       await gateway.#begin();
     } catch (error) {
@@ -82,7 +94,7 @@ export class Gateway {
     return gateway;
   }
 
-  private constructor(config: GatewayConfig, tunnel: Tunnel, log: Log) {
+  private constructor(config: GatewayConfig, tunnel: Tunnel, log: Log, flowLogs: FlowSink) {
     this.#config = config;
     this.tunnel = tunnel;
     this.#log = log;
@@ -90,6 +102,14 @@ export class Gateway {
     this.#paths = new Paths(tunnel, log);
     this.#shapes = new Shapes((...order) => this.tunnel.setShape(...order));
     this.#flows = createFlowTable(config.flows, randomInt(2 ** 31));
+    this.#flowWatch = new FlowWatch({
+      tunnel,
+      sink: flowLogs,
+      capacity: config.flows,
+      log,
+      wallClock: () => Date.now(),
+      bootClock: bootTime,
+    });
     this.#lastSeen = new LastSeen(`${RUN_FOLDER}/${config.interface}.peers.json`);
   }
 
@@ -101,7 +121,9 @@ export class Gateway {
   async #begin(): Promise<void> {
     const config = this.#config;
     this.#listen(config.listen);
-    this.tunnel.setPolicy(this.#rules.program, this.#flows, this.#rules);
+    this.#usePolicy();
+    await this.#flowWatch.configure(config.flowLogs, config.interface);
+    this.#flowWatch.start();
     for (const peering of config.peerings) this.#add(peering);
     this.#route();
     await configureLink(this.tunnel.name, config.addresses, await mtuOf(config));
@@ -146,6 +168,7 @@ export class Gateway {
     }
     const moved = this.tunnel.together(() => this.#change(next));
     await link.finish();
+    await this.#flowWatch.configure(next.flowLogs, next.interface);
     await Promise.all(moved.map((peering) => this.#locate(peering)));
     this.#log.info(`configuration reloaded, changes: ${changes.length}`);
     return changes;
@@ -155,6 +178,7 @@ export class Gateway {
     clearInterval(this.#housekeeping);
     this.#paths.close();
     await this.tunnel.close();
+    await this.#flowWatch.close();
     // Switched on for this gateway, forwarding may by now serve another one too.
     if (!othersRun(this.#config.interface)) this.#restoreForwarding();
   }
@@ -215,6 +239,16 @@ export class Gateway {
     };
   }
 
+  /** The flows that carry most, of the last minute or two; flows are noted for a minute after. */
+  flows(query: FlowQuery): Promise<FlowsAnswer> {
+    return this.#flowWatch.top(query);
+  }
+
+  #usePolicy(): void {
+    const rules = this.#rules;
+    this.#flowWatch.changeRules(rules.names(), () => this.tunnel.setPolicy(rules.program, this.#flows, rules));
+  }
+
   #openSocket(): void {
     listening(this.#config.listen, () => this.tunnel.openSocket());
   }
@@ -256,6 +290,7 @@ export class Gateway {
     // The slot may have been another peer's, with flows of its own.
     new FlowTable(this.#flows).forgetPeer(peer.slot);
     this.#shapes.set(peer.slot, config.shape);
+    this.#flowWatch.name(peer.slot, config.name);
     const peering = { config, peer, resolvedAt: 0 };
     this.#peerings.set(config.name, peering);
     return peering;
@@ -265,7 +300,7 @@ export class Gateway {
   #change(next: GatewayConfig): Peering[] {
     this.#config = next;
     this.#rules = new Rules(next.acls, this.#rules);
-    this.tunnel.setPolicy(this.#rules.program, this.#flows, this.#rules);
+    this.#usePolicy();
     const kept = new Set(next.peerings.map(({ name }) => name));
     for (const [name, { peer }] of [...this.#peerings]) {
       if (kept.has(name)) continue;

@@ -46,6 +46,11 @@ export class Rules {
     return { displaced: sum(POLICY_EVENT.displaced), out_of_window: sum(POLICY_EVENT.outOfWindow) };
   }
 
+  /** `list/rule` by rule number. */
+  names(): string[] {
+    return this.#rules.map(({ acl, name }) => `${acl}/${name}`);
+  }
+
   status(): RuleStatus[] {
     return this.#rules.map((rule, number) => ({
       ...rule,

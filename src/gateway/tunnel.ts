@@ -24,6 +24,7 @@ import { publicBytes, type KeyPair } from '../noise/x25519.ts';
 import { answerTaken, createProbeMemory } from '../dataplane/probes.ts';
 import type { ProbeMemory } from '../dataplane/probes.ts';
 import type { AclProgram } from '../policy/acl.ts';
+import type { FlowLogData } from '../policy/flow-log-table.ts';
 import type { FlowTableData } from '../policy/flow-table.ts';
 import type { PolicyCounters } from '../policy/policy.ts';
 import type { ShapeSpec } from '../policy/shaper.ts';
@@ -254,6 +255,17 @@ export class Tunnel {
       this.#outbound.release();
       this.#inbound.release();
     }
+  }
+
+  /** Lets the threads note what they see into these tables, or, without them, no more. */
+  setFlowLog(tables?: { outbound: FlowLogData; inbound: FlowLogData }): void {
+    this.#outbound.order({ type: 'flowLog', into: tables?.outbound });
+    this.#inbound.order({ type: 'flowLog', into: tables?.inbound });
+  }
+
+  /** What is added to the numbers of rules in those tables; -1: nothing is said of rules. */
+  setFlowRules(base: number): void {
+    this.#orderBoth({ type: 'flowRules', base });
   }
 
   setEndpoint(peer: Peer, endpoint: Endpoint): void {

@@ -30,6 +30,7 @@ function tableUnder(text: string, heading: string): string[][] {
 const SECTIONS: Readonly<Record<string, z.ZodObject>> = {
   '## The file': schemas.configSchema,
   '## `gateway`': schemas.gatewaySchema,
+  '### `flow_logs`': schemas.flowLogSchema,
   '## `peerings`': schemas.peeringSchema,
   '## `bundles`': schemas.bundleSchema,
   '### `icmp`': schemas.icmpSchema,

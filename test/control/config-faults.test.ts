@@ -7,7 +7,67 @@ const FAULTS: readonly (readonly [from: string, to: string, fault: string])[] = 
   [
     '  mtu: auto',
     '  mtu: auto\n  «subnet: [10.0.0.0/8]',
-    'gateway.subnet: unknown key "subnet" (did you mean "subnets"?); wanted name, interface, address, listen, metrics, mtu, subnets, rekey, flows, private_key, log_level (ISTHMUS_CONFIG_UNKNOWN_KEY)',
+    'gateway.subnet: unknown key "subnet" (did you mean "subnets"?); wanted name, interface, address, listen, metrics, mtu, subnets, rekey, flows, private_key, log_level, flow_logs (ISTHMUS_CONFIG_UNKNOWN_KEY)',
+  ],
+  [
+    '  flows: 1024',
+    '  flow_logs: [{to: «{file: flows.log}}]',
+    'gateway.flow_logs[0].to: has "flows.log" as its file; wanted an absolute path such as /var/log/isthmus/flows.log (ISTHMUS_CONFIG_VALUE)',
+  ],
+  [
+    '  flows: 1024',
+    '  flow_logs: [{to: «{command: logger}}]',
+    'gateway.flow_logs[0].to: has "logger" as its command; wanted a list of texts: the program and its arguments (ISTHMUS_CONFIG_VALUE)',
+  ],
+  [
+    '  flows: 1024',
+    '  flow_logs: [{to: «{file: /a, command: [b]}}]',
+    'gateway.flow_logs[0].to: is a mapping; wanted stdout, {file: PATH} or {command: [PROGRAM, ARGUMENT]} (ISTHMUS_CONFIG_VALUE)',
+  ],
+  [
+    '  flows: 1024',
+    '  flow_logs: [{to: «{command: [b], keep: 3}}]',
+    'gateway.flow_logs[0].to: has max_size or keep, which only a file has (ISTHMUS_CONFIG_VALUE)',
+  ],
+  [
+    '  flows: 1024',
+    '  flow_logs: [{to: «{file: /a, max_size: 5MB}}]',
+    'gateway.flow_logs[0].to: has "5MB" as max_size; wanted 1MiB to 1024GiB, with KiB, MiB or GiB (ISTHMUS_CONFIG_VALUE)',
+  ],
+  [
+    '  flows: 1024',
+    '  flow_logs: [{to: stdout, format: «"${srcaddr} ${destaddr}"}]',
+    'gateway.flow_logs[0].format: has the unknown field "destaddr" (did you mean "dstaddr"?); wanted version, account-id, interface-id, srcaddr, dstaddr, srcport, dstport, protocol, packets, bytes, start, end, action, log-status, vpc-id, subnet-id, instance-id, tcp-flags, type, pkt-srcaddr, pkt-dstaddr, region, az-id, sublocation-type, sublocation-id, pkt-src-aws-service, pkt-dst-aws-service, flow-direction, traffic-path, peering, rule, drop-reason, nat (ISTHMUS_CONFIG_VALUE)',
+  ],
+  [
+    '  flows: 1024',
+    '  flow_logs: [{to: stdout, format: «"${bytes} packets"}]',
+    'gateway.flow_logs[0].format: has "packets"; wanted default, all, or fields such as ${srcaddr} ${dstaddr} ${action} (ISTHMUS_CONFIG_VALUE)',
+  ],
+  [
+    '  flows: 1024',
+    '  flow_logs: [{to: stdout, format: «"${bytes} ${bytes}"}]',
+    'gateway.flow_logs[0].format: has the field bytes twice; wanted it once (ISTHMUS_CONFIG_VALUE)',
+  ],
+  [
+    '  flows: 1024',
+    '  flow_logs: [{to: stdout, interval: «5m}]',
+    'gateway.flow_logs[0].interval: is "5m"; wanted 60s or 600s (ISTHMUS_CONFIG_VALUE)',
+  ],
+  [
+    '  flows: 1024',
+    '  flow_logs: [{to: stdout, values: «{account-id: 123456789012}}]',
+    'gateway.flow_logs[0].values: has 123456789012 as account-id; wanted a text without spaces, in quotes if it is all digits (ISTHMUS_CONFIG_VALUE)',
+  ],
+  [
+    '  flows: 1024',
+    '  flow_logs: [{to: stdout, peerings: «beijin}]',
+    'gateway.flow_logs[0].peerings: "beijin" is not among peerings (did you mean "beijing"?); wanted one of beijing, tokyo (ISTHMUS_CONFIG_PEERING)',
+  ],
+  [
+    '  flows: 1024',
+    '  flow_logs: [{to: {file: /a}}, {to: «{file: /a}, traffic: reject}]',
+    'gateway.flow_logs[1].to: /a is the file of gateway.flow_logs[0]; wanted one of its own for each flow log (ISTHMUS_CONFIG_DUPLICATE)',
   ],
   [
     'acls:\n',

@@ -69,6 +69,7 @@ acls: {open: {default: allow, rules: [{action: deny}]}}`);
       rekeyAfterMs: 120_000,
       flows: 131_072,
       logLevel: 'info',
+      flowLogs: [],
       peerings: [],
       bundles: [],
       acls: [],
