@@ -12,6 +12,7 @@ import { compileAcls } from '../../src/policy/acl.ts';
 import { createFlowLogTable } from '../../src/policy/flow-log-table.ts';
 import { createFlowTable } from '../../src/policy/flow-table.ts';
 import { createPolicyCounters } from '../../src/policy/policy.ts';
+import { createClassCounters, type ShapeSpec } from '../../src/policy/shaper.ts';
 import { buildPrefixTable } from '../../src/routing/prefix-table.ts';
 import { singleTable } from '../../src/routing/routing.ts';
 import { LOCAL } from '../../src/routing/target.ts';
@@ -32,6 +33,11 @@ const PACKETS = [
 ];
 /** Room for one sealed. */
 const DATAGRAM = 128;
+const WIDE: ShapeSpec = {
+  rate: 1e12,
+  burst: 1e9,
+  classes: [{ name: 'all', dscp: [], priority: 1, weight: 1, rate: 0 }],
+};
 const FROM = endpointFrom('192.0.2.1', 51820);
 const A = ['172.31.0.0/16', 'fd00:a::/32'];
 const B = ['192.168.0.0/16', 'fd00:b::/32'];
@@ -85,6 +91,8 @@ function oneWay() {
     direction.apply({ type: 'policy', program, flows: createFlowTable(1 << 12, 1), counters });
     direction.apply({ type: 'socket', fd: 1, gso: true });
     direction.apply({ type: 'peer', slot: 0, acl: 0 });
+    // A shape that holds nothing back.
+    direction.apply({ type: 'shape', slot: 0, spec: WIDE, counters: createClassCounters() });
     direction.apply({ type: 'flowLog', into: createFlowLogTable(1 << 12, 1) });
   }
   const [send, receive] = [true, false].map((seals) => keys.setKey('aes-256-gcm', new Uint8Array(32), seals));

@@ -1,5 +1,6 @@
 import test from 'ava';
 import type { AclSpec } from '../../src/policy/acl.ts';
+import { createClassCounters } from '../../src/policy/shaper.ts';
 import { buildPrefixTable } from '../../src/routing/prefix-table.ts';
 import { parsePrefix } from '../../src/routing/prefix.ts';
 import { associations } from '../../src/routing/routing.ts';
@@ -65,6 +66,34 @@ test('a packet goes from spoke to spoke, with one hop less and nothing else chan
   t.like(center.traffic(1), { received: 0, sent: 2 });
   t.is(center.flows(), 6, 'a flow stands at both peerings');
 });
+
+for (const [direction, slot] of [
+  ['inbound', 0],
+  ['outbound', 1],
+] as const) {
+  test(`what the ${direction} shape of a hub's peering holds back goes on to the other spoke, later and in order`, (t) => {
+    const { underlay, center, spokes } = hub();
+    const spec = {
+      rate: 100_000,
+      burst: 1500,
+      classes: [{ name: 'all', dscp: [], priority: 1, weight: 1, rate: 0 }],
+    };
+    center[direction].apply({ type: 'shape', slot, spec, counters: createClassCounters() });
+    const packets = Array.from({ length: 20 }, (_, number) => to2(udp(1000 + number, 2000, 900)));
+    spokes[0].send(...packets);
+    const run = (ms: number) => {
+      for (const end = underlay.now + ms; underlay.now < end; center.work()) underlay.run(1);
+    };
+    run(50);
+    const early = spokes[1].received.length;
+    t.true(early >= 4 && early <= 8, `${early} packets`);
+    run(300);
+    const expected = packets.map((packet) => withHeaderSum(packet.slice().fill(63, 8, 9)));
+    t.deepEqual(spokes[1].received, expected);
+    t.is(center.dropped(), 0);
+    t.deepEqual(center.received, []);
+  });
+}
 
 test('a run of one flow passes the hub as one super-packet, and comes out as it went in', (t) => {
   const { underlay, spokes } = hub();

@@ -47,6 +47,21 @@ const table: { what: string; edit: [RegExp | string, string][]; changes: string[
     ],
     changes: [],
   },
+  {
+    what: 'a shape',
+    edit: [
+      [
+        '    acl: web\n',
+        '    acl: web\n    shape: {out: {rate: 2.5mbit, burst: 64kb, classes: [{name: voice, dscp: ef}]}}\n',
+      ],
+    ],
+    changes: [
+      '+ peerings[beijing].shape.out.classes[voice]',
+      '+ peerings[beijing].shape.out.classes[(default)]',
+      '~ peerings[beijing].shape.out.rate: none -> 2.5mbit',
+      '~ peerings[beijing].shape.out.burst: none -> 64000b',
+    ],
+  },
   { what: 'a port', edit: [['listen: 51820', 'listen: 51821']], changes: ['~ gateway.listen: 51820 -> 51821'] },
   {
     what: 'an address to listen at',
