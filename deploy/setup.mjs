@@ -11,6 +11,7 @@ import { delimiter, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 
+const POLICY = '/usr/sbin/policy-rc.d';
 const EX_USAGE = 64;
 const EX_UNAVAILABLE = 69;
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
@@ -29,6 +30,7 @@ const TEST = {
   bird2: 'bird',
   'wireguard-tools': 'wg',
   tcpdump: 'tcpdump',
+  prometheus: 'prometheus',
   libasan8: '/libasan.so.8',
   libubsan1: '/libubsan.so.1',
 };
@@ -63,6 +65,17 @@ function isThere(probe) {
   return folders.some((folder) => !folder.endsWith('node_modules/.bin') && existsSync(join(folder, probe)));
 }
 
+/** Installs without starting what is installed: a Prometheus, say. Debian asks this file, and where there is none all may start. */
+function withoutServices(install) {
+  if (existsSync(POLICY)) return install();
+  const undo = () => rmSync(POLICY, { force: true });
+  process.once('exit', undo);
+  writeFileSync(POLICY, '#!/bin/sh\nexit 101\n', { mode: 0o755 });
+  install();
+  undo();
+  process.off('exit', undo);
+}
+
 function installPackages(packages) {
   const missing = () => Object.keys(packages).filter((name) => !isThere(packages[name]));
   const wanted = missing();
@@ -74,7 +87,7 @@ function installPackages(packages) {
   const [apt, ...args] = command.split(' ');
   const lock = ['-o', 'DPkg::Lock::Timeout=120'];
   step(`package lists, for ${wanted.join(' ')}`, apt, [...lock, '-qq', 'update'], environment);
-  step(`Debian packages ${wanted.join(' ')}`, apt, [...lock, '-qq', ...args], environment);
+  withoutServices(() => step(`Debian packages ${wanted.join(' ')}`, apt, [...lock, '-qq', ...args], environment));
   const absent = missing();
   if (absent.length > 0) stop(`still missing after their installation: ${absent.join(', ')}`);
 }

@@ -11,6 +11,7 @@ const gauge = (labels: readonly string[], help: string): MetricFamily => ({ type
 
 const PEER = ['peer'];
 const THREAD = ['thread'];
+const PATH = ['peer', 'bundle'];
 const RULE = ['acl', 'rule', 'action'];
 
 /** In the order of the exposition. */
@@ -45,6 +46,12 @@ export const METRICS = {
     ['peer', 'reason'],
     'Packets dropped of one peer, by reason. A reason appears with its first packet.',
   ),
+
+  isthmus_path_up: gauge(PATH, '1 if the path of a bundle is up, 0 if it is down, damped or not known yet.'),
+  isthmus_path_in_use: gauge(PATH, '1 if packets take the path now, else 0.'),
+  isthmus_path_rtt_seconds: gauge(PATH, 'Round trip of the probes. Absent without probes, and before an answer.'),
+  isthmus_path_jitter_seconds: gauge(PATH, 'How much the round trips differ. Absent like the round trip.'),
+  isthmus_path_loss_ratio: gauge(PATH, 'Share of the last probes without an answer, 0 to 1. Absent without probes.'),
 
   isthmus_rule_hits_total: counter(RULE, 'Packets that the rule decided: those that began a flow, or were denied.'),
   isthmus_rule_denied_total: counter(RULE, 'Packets that the rule denied.'),

@@ -1,7 +1,7 @@
 /** A gateway's status as Prometheus reads it, in its own text format or in OpenMetrics. */
 import { Counter, Gauge, Registry } from 'prom-client';
 import type { OpenMetricsContentType } from 'prom-client';
-import type { GatewayStatus, PeerStatus } from '../gateway/status.ts';
+import type { GatewayStatus, PathStatus, PeerStatus } from '../gateway/status.ts';
 import type { RuleStatus } from '../gateway/rules.ts';
 import { METRICS } from './metric-table.ts';
 import type { MetricName } from './metric-table.ts';
@@ -98,6 +98,16 @@ function collectPeer(status: PeerStatus, add: Add): void {
   add('isthmus_peer_receive_packets_total', status.rx_packets, { peer });
   add('isthmus_peer_transmit_packets_total', status.tx_packets, { peer });
   for (const [reason, count] of Object.entries(status.drops)) add('isthmus_peer_drops_total', count, { peer, reason });
+  if (status.path !== null) collectPath(peer, status.path, add);
+}
+
+function collectPath(peer: string, { bundle, state, in_use, rtt_ms, jitter_ms, loss }: PathStatus, add: Add): void {
+  const labels = { peer, bundle };
+  add('isthmus_path_up', state === 'up' ? 1 : 0, labels);
+  add('isthmus_path_in_use', in_use ? 1 : 0, labels);
+  if (rtt_ms !== null) add('isthmus_path_rtt_seconds', rtt_ms / 1000, labels);
+  if (jitter_ms !== null) add('isthmus_path_jitter_seconds', jitter_ms / 1000, labels);
+  if (loss !== null) add('isthmus_path_loss_ratio', loss, labels);
 }
 
 function collectRule({ acl, name: rule, action, hits, denied }: RuleStatus, add: Add): void {

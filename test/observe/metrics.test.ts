@@ -40,6 +40,11 @@ test('a scrape has each number of the status under its name, with its labels', a
     'isthmus_peer_receive_packets_total{peer="beijing"} 30',
     'isthmus_peer_transmit_packets_total{peer="beijing"} 40',
     'isthmus_peer_drops_total{peer="beijing",reason="acl-default"} 5',
+    'isthmus_path_up{peer="beijing",bundle="north"} 1',
+    'isthmus_path_in_use{peer="beijing",bundle="north"} 1',
+    'isthmus_path_rtt_seconds{peer="beijing",bundle="north"} 0.0125',
+    'isthmus_path_jitter_seconds{peer="beijing",bundle="north"} 0.0005',
+    'isthmus_path_loss_ratio{peer="beijing",bundle="north"} 0.25',
     'isthmus_rule_hits_total{acl="web",rule="https",action="allow"} 6',
     'isthmus_rule_denied_total{acl="web",rule="https",action="allow"} 0',
     'isthmus_thread_cpu_seconds_total{thread="outbound"} 1.25',
@@ -121,6 +126,16 @@ test('what is not known has no series rather than a number of its own', async (t
   t.true(text.includes('\nisthmus_peer_endpoint_known{peer="beijing"} 0\n'));
   for (const name of ['handshake_age_seconds', 'session_info', 'drops_total'])
     t.notRegex(text, new RegExp(`^isthmus_peer_${name}[{ ]`, 'm'));
+});
+
+test('a path that is not up, without probes; and a peer in no bundle', async (t) => {
+  const path = { bundle: 'north', state: 'damped', in_use: false, rtt_ms: null, jitter_ms: null, loss: null } as const;
+  const { text } = await expose(observed({ peers: [{ ...PEER, path }] }), false);
+  const shown = text.split('\n').filter((line) => line.startsWith('isthmus_path_'));
+  const labels = '{peer="beijing",bundle="north"}';
+  t.deepEqual(shown, [`isthmus_path_up${labels} 0`, `isthmus_path_in_use${labels} 0`]);
+  const none = await expose(observed({ peers: [{ ...PEER, path: null }] }), false);
+  t.notRegex(none.text, /^isthmus_path_/m);
 });
 
 test('a peer is up for 180 s from its last handshake, and no age is below 0', async (t) => {
