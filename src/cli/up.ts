@@ -91,6 +91,7 @@ async function run(
     apiPath,
     serveApi(apiPath, {
       status: () => gateway.status(),
+      routes: () => gateway.routes(),
       flows: (query) => gateway.flows(query),
       reload,
       follow: (query) => gateway.follow(query),

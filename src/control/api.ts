@@ -2,6 +2,7 @@
  * The local API: HTTP over a unix socket that only its owner may use. The CLI asks a running gateway through it.
  *
  *   GET  /v1/status   the gateway's status (gateway/status.ts)
+ *   GET  /v1/routes   its route tables (gateway/status.ts)
  *   POST /v1/reload   reads the configuration file again and says what changed; 422 with the faults if it can't be used;
  *                     with `?dry_run=true` nothing is changed
  *   GET  /v1/trace/live?…  what is decided about packets as they pass, a line of JSON each (gateway/live.ts)
@@ -17,12 +18,13 @@ import { createInterface } from 'node:readline';
 import type { Change } from '../gateway/difference.ts';
 import type { LiveEnd, LiveStep } from '../gateway/live.ts';
 import type { FlowQuery, FlowsAnswer } from '../gateway/flow-top.ts';
-import type { GatewayStatus } from '../gateway/status.ts';
+import type { GatewayStatus, RoutesStatus } from '../gateway/status.ts';
 import { flowQuery } from './flow-query.ts';
 import { isAnswered } from './uapi-socket.ts';
 
 export interface ApiTarget {
   status(): GatewayStatus;
+  routes(): RoutesStatus;
   flows(query: FlowQuery): Promise<FlowsAnswer>;
   /** Reads the file again; `dryRun`: changes nothing. */
   reload(dryRun: boolean): Promise<readonly Change[]>;
@@ -66,6 +68,8 @@ async function answer(call: string, target: ApiTarget, response: ServerResponse)
   switch (call) {
     case 'GET /v1/status':
       return send(response, 200, target.status());
+    case 'GET /v1/routes':
+      return send(response, 200, target.routes());
     case 'POST /v1/reload':
       return send(response, 200, { changes: await target.reload(false) } satisfies ReloadAnswer);
     case 'POST /v1/reload?dry_run=true':

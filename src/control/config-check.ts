@@ -1,11 +1,13 @@
 /** The faults that no single value shows: names used twice or never made, ranges in conflict, rules at odds. */
-import { PROBE_INTERVAL, canonical, overlaps } from '../gateway/config.ts';
+import { PROBE_INTERVAL, canonical, comparePrefixes, overlaps } from '../gateway/config.ts';
 import { formatPrefix } from '../gateway/text.ts';
 import type { Prefix } from '../routing/prefix.ts';
 import { flowLogTarget } from './config-flow-logs.ts';
 import { didYouMean } from './config-nearest.ts';
+import { checkPrefixListNames } from './config-prefix-lists.ts';
 import type { Entry, Report } from './config-raw.ts';
 import { acls, formatPath, get, members, oneOrMore, valid } from './config-raw.ts';
+import { checkRoutes } from './config-routes.ts';
 import { dscp } from './config-shape.ts';
 import * as text from './config-text.ts';
 import type { Path, Position } from './config-yaml.ts';
@@ -30,6 +32,7 @@ export function checkConfig(root: unknown, locate: Locate, report: Report): void
   checkShapes(peerings, locate, report);
   checkFlowLogs(root, peerings, report);
   checkOverlaps(root, peerings, locate, report);
+  checkRoutes(root, peerings, locate, report);
 }
 
 function checkNames(entries: Entry[], of: string, locate: Locate, report: Report): void {
@@ -57,7 +60,12 @@ function checkAcls(root: unknown, locate: Locate, report: Report): void {
       report(path, 'ISTHMUS_CONFIG_VALUE', 'an ACL is named with up to 63 letters, digits, ".", "_" and "-"', 'key');
     }
     checkNames(rules, `the rules of ${formatPath(path)}`, locate, report);
-    for (const rule of rules) checkRule(rule, report);
+    for (const rule of rules) {
+      checkRule(rule, report);
+      for (const key of ['source', 'destination'] as const) {
+        checkPrefixListNames(root, oneOrMore(get(rule.value, key), [...rule.path, key]), report);
+      }
+    }
   }
 }
 
@@ -219,7 +227,9 @@ interface Range {
 /** No address may belong to two sides. Sorted by address, ranges that contain one another form a stack. */
 function checkOverlaps(root: unknown, peerings: Entry[], locate: Locate, report: Report): void {
   const ranges = collectRanges(root, peerings);
-  const order = ranges.map((_, index) => index).sort((a, b) => compare(ranges[a].prefix, ranges[b].prefix) || a - b);
+  const order = ranges
+    .map((_, index) => index)
+    .sort((a, b) => comparePrefixes(ranges[a].prefix, ranges[b].prefix) || a - b);
   const stack: number[] = [];
   for (const index of order) {
     const range = ranges[index];
@@ -265,12 +275,4 @@ function collectRanges(root: unknown, peerings: Entry[]): Range[] {
 /** Of an overlay network only our own address is ours. */
 function ownAddress(prefix: Prefix): Prefix {
   return { ...prefix, bits: prefix.family === 4 ? 32 : 128 };
-}
-
-function compare(a: Prefix, b: Prefix): number {
-  if (a.family !== b.family) return a.family - b.family;
-  for (let word = 0; word < 4; word++) {
-    if (a.address[word] !== b.address[word]) return (a.address[word] >>> 0) - (b.address[word] >>> 0);
-  }
-  return a.bits - b.bits;
 }

@@ -31,18 +31,20 @@ export function oneOrMore(value: unknown, path: Path): Entry[] {
   return Array.isArray(value) ? members(value, path) : [{ path, value }];
 }
 
+/** The entries of a mapping from names at the top of the file. */
+export function entriesOf(root: unknown, key: string): Map<string, Entry> {
+  const all = get(root, key);
+  if (typeof all !== 'object' || all === null || Array.isArray(all)) return new Map();
+  return new Map(Object.entries(all).map(([name, value]: [string, unknown]) => [name, { path: [key, name], value }]));
+}
+
 /** The rules of every ACL: a list of them, or a mapping that has them under `rules`. */
 export function acls(root: unknown): { name: string; path: Path; rules: Entry[] }[] {
-  const all = get(root, 'acls');
-  if (typeof all !== 'object' || all === null || Array.isArray(all)) return [];
-  return Object.entries(all).map(([name, value]: [string, unknown]) => {
-    const path = ['acls', name];
-    return {
-      name,
-      path,
-      rules: Array.isArray(value) ? members(value, path) : members(get(value, 'rules'), [...path, 'rules']),
-    };
-  });
+  return Array.from(entriesOf(root, 'acls'), ([name, { path, value }]) => ({
+    name,
+    path,
+    rules: Array.isArray(value) ? members(value, path) : members(get(value, 'rules'), [...path, 'rules']),
+  }));
 }
 
 /** What `parse` makes of the value, or undefined where it refuses: that fault is reported elsewhere. */

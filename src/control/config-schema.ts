@@ -1,9 +1,10 @@
 import { z } from 'zod';
 import { PROBE_INTERVAL, UP_AFTER } from '../gateway/config.ts';
-import type { CipherChoice, Listen } from '../gateway/config.ts';
+import type { CipherChoice, Listen, Mode } from '../gateway/config.ts';
 import { IsthmusError } from '../gateway/errors.ts';
 import { DEFAULT_FLOW_FORMAT } from '../gateway/flow-fields.ts';
 import type { Prefix } from '../routing/prefix.ts';
+import { network } from './config-prefix-lists.ts';
 import { either, leaf, mapping, oneOrMany } from './config-schema-parts.ts';
 import { shapeSchema } from './config-shape.ts';
 import * as flowLog from './config-flow-logs.ts';
@@ -38,6 +39,7 @@ const ROLES = ['server', 'client'] as const;
 const ACTIONS = ['allow', 'deny'] as const;
 const BUNDLE_MODES = ['active-active', 'active-standby'] as const;
 const FLOW_LOG_TRAFFIC = ['accept', 'reject', 'all'] as const;
+const MODES = ['peering', 'hub'] as const;
 const DIRECTIONS = ['in', 'out', 'both'] as const;
 
 export const flowLogSchema = mapping({
@@ -62,6 +64,9 @@ export const gatewaySchema = mapping({
   private_key: leaf(secretSource).optional(),
   log_level: leaf((value) => text.oneOf(value, LOG_LEVELS)).default('info'),
   flow_logs: z.array(flowLogSchema).default([]),
+  mode: leaf((value) => text.oneOf(value, MODES)).default('peering' satisfies Mode),
+  route_table: leaf(text.name).optional(),
+  propagate_to: oneOrMany(text.name).optional(),
 });
 
 export const peeringSchema = mapping({
@@ -79,6 +84,8 @@ export const peeringSchema = mapping({
   acl: leaf(text.name).optional(),
   bundle: leaf(text.name).optional(),
   shape: shapeSchema.optional(),
+  route_table: leaf(text.name).optional(),
+  propagate_to: oneOrMany(text.name).optional(),
 });
 
 export const bundleSchema = mapping({
@@ -98,8 +105,8 @@ export const ruleSchema = mapping({
   action: leaf((value) => text.oneOf(value, ACTIONS)),
   direction: leaf((value) => text.oneOf(value, DIRECTIONS)).default('both'),
   protocol: leaf(text.protocol).default(-1),
-  source: oneOrMany(text.cidr, 1).default(none),
-  destination: oneOrMany(text.cidr, 1).default(none),
+  source: oneOrMany(network, 1).default(none),
+  destination: oneOrMany(network, 1).default(none),
   ports: oneOrMany(text.portRange, 1).default([]),
   icmp: icmpSchema.optional(),
 });
@@ -108,6 +115,17 @@ export const aclSchema = mapping({
   default: leaf((value) => text.oneOf(value, ACTIONS)).default('deny'),
   rules: z.array(ruleSchema),
 });
+
+export const routeSchema = mapping({
+  destination: leaf(network),
+  via: leaf(text.name),
+});
+
+export const routeTableSchema = mapping({
+  routes: z.array(routeSchema).default([]),
+});
+
+export const prefixListFileSchema = mapping({ file: leaf(text.path) });
 
 /** The whole file. `docs/configuration.md` is checked against these schemas. */
 export const configSchema = mapping({
@@ -124,6 +142,8 @@ export const configSchema = mapping({
       ),
     )
     .default({}),
+  prefix_lists: z.record(z.string(), either(Array.isArray, z.array(leaf(text.cidr)), prefixListFileSchema)).default({}),
+  route_tables: z.record(z.string(), routeTableSchema).default({}),
 });
 
 export type RawConfig = z.output<typeof configSchema>;

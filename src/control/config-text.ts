@@ -107,6 +107,12 @@ export function hostAddress(value: unknown): Prefix {
   throw fault('CIDR', `${String(value)} is a network; wanted one address: ${String(value).split('/')[0]}`);
 }
 
+/** Where a file is. */
+export function path(value: unknown): string {
+  if (typeof value === 'string' && value !== '') return value;
+  throw unwanted(value, 'the path of a file');
+}
+
 /** A UDP or TCP port. */
 export function port(value: unknown): number {
   const number = typeof value === 'string' && /^\d{1,9}$/.test(value) ? Number(value) : value;

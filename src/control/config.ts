@@ -1,7 +1,7 @@
 import { fstatSync, closeSync, openSync, readFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import type { $ZodIssue } from 'zod/v4/core';
-import { DOWN_AFTER_PROBES } from '../gateway/config.ts';
+import { DOWN_AFTER_PROBES, READY_MADE } from '../gateway/config.ts';
 import type {
   AclRuleConfig,
   BundleConfig,
@@ -16,8 +16,11 @@ import { formatMode } from '../gateway/secrets.ts';
 import type { Prefix } from '../routing/prefix.ts';
 import { checkConfig } from './config-check.ts';
 import { didYouMean } from './config-nearest.ts';
+import { expand, readPrefixLists } from './config-prefix-lists.ts';
+import type { PrefixLists } from './config-prefix-lists.ts';
 import type { Report } from './config-raw.ts';
 import { acls, formatPath } from './config-raw.ts';
+import { buildTables, tableUse } from './config-routes.ts';
 import type { RawConfig } from './config-schema.ts';
 import { bundleSchema, configSchema } from './config-schema.ts';
 import type { IssueParams } from './config-schema-parts.ts';
@@ -115,9 +118,18 @@ function parseConfig({ text, file, directory, exposedMode }: ConfigText, environ
     for (const issue of parsed.error?.issues ?? []) reportIssue(issue, report);
     checkConfig(yaml.value, locate, report);
     const secrets = resolveSecrets(yaml.value, { directory, environment, exposedMode, locate, report });
-    if (parsed.success && faults.length === 0) return { config: build(parsed.data, secrets, yaml) };
+    const lists = readPrefixLists(yaml.value, {
+      directory,
+      locate,
+      report,
+      reportIn: (within, at, path, code, message) => {
+        faults.push({ file: within, ...at, path: formatPath(path), code, message });
+      },
+    });
+    if (parsed.success && faults.length === 0) return { config: build(parsed.data, secrets, lists, yaml) };
   }
-  return { faults: faults.sort((a, b) => a.line - b.line || a.column - b.column) };
+  const rank = (fault: Fault): number => (fault.file === file ? 0 : 1);
+  return { faults: faults.sort((a, b) => rank(a) - rank(b) || a.line - b.line || a.column - b.column) };
 }
 
 function reportIssue(issue: $ZodIssue, report: Report): void {
@@ -138,12 +150,15 @@ function reportIssue(issue: $ZodIssue, report: Report): void {
   }
 }
 
-function build(raw: RawConfig, secrets: Secrets, yaml: YamlSource): GatewayConfig {
+function build(raw: RawConfig, secrets: Secrets, lists: PrefixLists, yaml: YamlSource): GatewayConfig {
   const { gateway } = raw;
   const listed = acls(yaml.value);
   const bundles = bundleNames(raw);
   const leadToOne = raw.peerings.length === 1 || (bundles.length === 1 && raw.peerings.every(({ bundle }) => bundle));
   const derived = leadToOne ? gateway.address.flatMap(otherEnd) : [];
+  const ready = READY_MADE[gateway.mode];
+  const localUse = tableUse(gateway, ready.gateway);
+  const uses = raw.peerings.map((peering) => tableUse(peering, ready.peering));
   return {
     name: gateway.name,
     interface: gateway.interface,
@@ -156,6 +171,9 @@ function build(raw: RawConfig, secrets: Secrets, yaml: YamlSource): GatewayConfi
     flows: gateway.flows,
     logLevel: gateway.log_level,
     flowLogs: gateway.flow_logs,
+    mode: gateway.mode,
+    routeTables: buildTables(raw, bundles, [localUse, ...uses], lists, (path) => yaml.position(path)),
+    ...localUse,
     peerings: raw.peerings.map((peering, index): PeeringConfig => ({
       name: peering.name,
       keys: keysOf(peering, index, secrets),
@@ -166,6 +184,7 @@ function build(raw: RawConfig, secrets: Secrets, yaml: YamlSource): GatewayConfi
       acl: peering.acl === undefined ? -1 : listed.findIndex(({ name }) => name === peering.acl),
       bundle: peering.bundle === undefined ? -1 : bundles.indexOf(peering.bundle),
       shape: { out: peering.shape?.out, in: peering.shape?.in },
+      ...uses[index],
     })),
     bundles: bundles.map((name): BundleConfig => {
       const { mode, probe, down_after, up_after } = raw.bundles[name] ?? bundleSchema.parse({});
@@ -179,8 +198,8 @@ function build(raw: RawConfig, secrets: Secrets, yaml: YamlSource): GatewayConfi
         action: rule.action,
         direction: rule.direction,
         protocol: rule.protocol,
-        sources: rule.source,
-        destinations: rule.destination,
+        sources: expand(rule.source, lists),
+        destinations: expand(rule.destination, lists),
         ports: rule.ports,
         icmpType: rule.icmp?.type ?? -1,
         icmpCode: rule.icmp?.code ?? -1,

@@ -1,10 +1,13 @@
 import type { ClassSpec, ShapeSpec } from '../policy/shaper.ts';
 import type { Prefix } from '../routing/prefix.ts';
 import type { FlowField } from './flow-fields.ts';
+import type { TableSpec } from '../routing/route-tables.ts';
 
 // Control checks addresses by these and may import nothing below the gateway.
 export { canonical, hasHostBits, overlaps } from '../routing/prefix.ts';
 export { DOWN_AFTER_PROBES, PROBE_INTERVAL, UP_AFTER } from '../session/liveness.ts';
+export { comparePrefixes } from '../routing/route-table.ts';
+export { BLACKHOLE, BUNDLE, LOCAL } from '../routing/target.ts';
 
 /** What a gateway runs by: everything resolved, checked and in the units that the name says. Plain data. */
 export interface GatewayConfig {
@@ -27,6 +30,14 @@ export interface GatewayConfig {
   readonly flows: number;
   readonly logLevel: 'debug' | 'info' | 'warn' | 'error';
   readonly flowLogs: readonly FlowLogConfig[];
+  /** What stands ready without route tables of one's own. */
+  readonly mode: Mode;
+  /** Every table that is written down or used. Targets: `LOCAL`, `BLACKHOLE`, a peering's index, or `BUNDLE` and a bundle's. */
+  readonly routeTables: readonly TableSpec[];
+  /** The local VPC's association. */
+  readonly routeTable: string;
+  /** The tables that the local VPC propagates its networks to. */
+  readonly propagateTo: readonly string[];
   readonly peerings: readonly PeeringConfig[];
   readonly bundles: readonly BundleConfig[];
   /** In the order of the file; a peering names one by its index. */
@@ -83,6 +94,10 @@ export interface PeeringConfig {
   readonly shape: { readonly out: ShapeConfig | undefined; readonly in: ShapeConfig | undefined };
   /** Index into `GatewayConfig.bundles`, or -1. */
   readonly bundle: number;
+  /** The table in which what comes from the peer is looked up. */
+  readonly routeTable: string;
+  /** The tables that the peering propagates its networks to. */
+  readonly propagateTo: readonly string[];
 }
 
 /** Several peerings that carry the same prefixes, each a path of its own. */
@@ -100,6 +115,30 @@ export interface BundleConfig {
 
 export type ShapeConfig = ShapeSpec;
 export type ShapeClassConfig = ClassSpec;
+
+export type Mode = 'peering' | 'hub';
+
+/** How an attachment stands to the route tables. */
+export interface TableUse {
+  readonly routeTable: string;
+  readonly propagateTo: readonly string[];
+}
+
+/**
+ * The tables that a mode makes ready, and how attachments stand to them that say nothing else. `peering`: the local VPC
+ * reaches every peering, and a peering the local VPC alone, as in VPC peering. `hub`: each reaches each other, as in a
+ * transit gateway left as it is made.
+ */
+export const READY_MADE: Readonly<Record<Mode, { readonly gateway: TableUse; readonly peering: TableUse }>> = {
+  peering: {
+    gateway: { routeTable: 'local', propagateTo: ['local', 'peerings'] },
+    peering: { routeTable: 'peerings', propagateTo: ['local'] },
+  },
+  hub: {
+    gateway: { routeTable: 'hub', propagateTo: ['hub'] },
+    peering: { routeTable: 'hub', propagateTo: ['hub'] },
+  },
+};
 
 export type Role = 'server' | 'client';
 export type CipherChoice = 'auto' | 'aes-256-gcm' | 'chacha20-poly1305';

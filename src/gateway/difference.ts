@@ -2,7 +2,9 @@
 import { createHash } from 'node:crypto';
 import { formatPrefix } from '../routing/prefix.ts';
 import type { Prefix } from '../routing/prefix.ts';
+import type { Route } from '../routing/route-table.ts';
 import type { GatewayConfig, PeeringConfig } from './config.ts';
+import { targetName } from './routing.ts';
 
 export interface Change {
   readonly change: 'add' | 'remove' | 'change';
@@ -28,7 +30,7 @@ const WORDS: Readonly<Record<string, string>> = {
   destinations: 'destination',
 };
 /** Lists whose order means nothing. */
-const UNORDERED = ['peerings', 'bundles', 'acls'];
+const UNORDERED = ['peerings', 'bundles', 'acls', 'route_tables'];
 
 interface Leaf {
   readonly text: string;
@@ -94,7 +96,8 @@ function listing(config: GatewayConfig): Listing {
 }
 
 /** The configuration as the file lays it out: keys where they stand there, names instead of places in a list. */
-function inWords({ peerings, bundles, acls, ...gateway }: GatewayConfig): object {
+function inWords(config: GatewayConfig): object {
+  const { peerings, bundles, acls, routeTables, ...gateway } = config;
   const plain = peerings.find(({ keys }) => keys.kind === 'plain')?.keys;
   const own = plain?.kind === 'plain' ? { privateKey: plain.privateKey } : {};
   return {
@@ -107,7 +110,32 @@ function inWords({ peerings, bundles, acls, ...gateway }: GatewayConfig): object
     })),
     bundles,
     acls,
+    routeTables: routeTables.map(({ name, routes }) => ({ name, routes: routesInWords(routes, config) })),
   };
+}
+
+/** Each destination with what it leads to; a prefix list once, with a print of its networks. */
+function routesInWords(routes: readonly Route[], config: GatewayConfig): object {
+  const words = new Map<string, { via: string; networks: Prefix[] }>();
+  for (const { prefix, target, prefixList } of routes) {
+    const destination = prefixList === undefined ? formatPrefix(prefix) : `prefix_list ${prefixList}`;
+    const via = targetName(config, target);
+    const entry = words.get(destination) ?? { via, networks: [] };
+    if (prefixList !== undefined) entry.networks.push(prefix);
+    words.set(destination, entry);
+  }
+  return Object.fromEntries(
+    Array.from(words, ([destination, { via, networks }]) => [
+      destination,
+      networks.length === 0
+        ? via
+        : `${via}, ${networks.length} networks (${digest(networks.map(formatPrefix).join())})`,
+    ]),
+  );
+}
+
+function digest(data: string): string {
+  return createHash('sha256').update(data).digest('hex').slice(0, 8);
 }
 
 function keysInWords({ keys }: PeeringConfig): object {
@@ -119,7 +147,8 @@ function describe(value: object, path: string, list: Listing): void {
   for (const [key, part] of Object.entries(value) as [string, unknown][]) {
     // Where in the file a rule stands is no part of what it says.
     if (part === undefined || key === 'line' || (path.endsWith(']') && key === 'name')) continue;
-    const word = WORDS[key] ?? snake(key.replace(/Ms$/, ''));
+    const isWord = /^\w+$/.test(key);
+    const word = WORDS[key] ?? (isWord ? snake(key.replace(/Ms$/, '')) : key);
     const place = path === '' ? word : `${path}.${word}`;
     if (isNamedList(part)) {
       if (!UNORDERED.includes(place))

@@ -23,6 +23,11 @@ export const ERRORS = {
   ISTHMUS_CONFIG_UNKNOWN_ACL: { exit: EXIT.config, meaning: 'A peering names an ACL that is not there.' },
   ISTHMUS_CONFIG_BUNDLE: { exit: EXIT.config, meaning: 'A bundle whose peerings differ, or that has none.' },
   ISTHMUS_CONFIG_PEERING: { exit: EXIT.config, meaning: 'A flow log names a peering that is not there.' },
+  ISTHMUS_CONFIG_UNKNOWN_NAME: { exit: EXIT.config, meaning: 'A name that nothing in the file has.' },
+  ISTHMUS_CONFIG_PREFIX_LIST: {
+    exit: EXIT.config,
+    meaning: 'A prefix list that holds no network, or whose file cannot be read.',
+  },
   ISTHMUS_CONFIG_CIPHER: { exit: EXIT.config, meaning: 'An unknown cipher, or one that this kind of key excludes.' },
   ISTHMUS_CONFIG_RULE: { exit: EXIT.config, meaning: 'Conditions of an ACL rule that exclude each other.' },
   ISTHMUS_CONFIG_KEYS: { exit: EXIT.config, meaning: 'A peering with no keys, or with two kinds of them.' },

@@ -28,12 +28,12 @@ import { Live } from './live.ts';
 import type { LiveEnd, LiveStep } from './live.ts';
 import { changeLink } from './link.ts';
 import type { LinkChange, LinkState } from './link.ts';
-import { addRoute, automaticMtu, configureLink, enableForwarding } from './network.ts';
+import { automaticMtu, changeRoutes, configureLink, enableForwarding } from './network.ts';
 import { Paths } from './paths.ts';
-import { answeringAddresses, compileRouting, kernelRoutes } from './routing.ts';
+import { answeringAddresses, compileRouting, kernelRoutes, routesStatus } from './routing.ts';
 import { Rules } from './rules.ts';
 import { Shapes } from './shaping.ts';
-import type { GatewayStatus, PeerStatus } from './status.ts';
+import type { GatewayStatus, PeerStatus, RoutesStatus } from './status.ts';
 import { Tunnel } from './tunnel.ts';
 import type { Ending, Log } from './tunnel.ts';
 import { flowsStatus } from './vitals.ts';
@@ -128,7 +128,7 @@ export class Gateway {
     this.#route();
     await configureLink(this.tunnel.name, config.addresses, await mtuOf(config));
     this.#openSocket();
-    for (const subnet of kernelRoutes(config)) await addRoute(this.tunnel.name, subnet);
+    await changeRoutes(this.tunnel.name, [], kernelRoutes(config));
     this.#restoreForwarding = enableForwarding(familiesOf(config));
     await Promise.all(Array.from(this.#peerings.values(), (peering) => this.#locate(peering)));
     this.#housekeeping = setInterval(() => void this.#keepHouse(), HOUSEKEEPING);
@@ -213,6 +213,11 @@ export class Gateway {
       name: (slot) => peerings.get(slot),
       rule: (number) => rules.at(number)?.name,
     });
+  }
+
+  /** The route tables, with what each route leads to. */
+  routes(): RoutesStatus {
+    return routesStatus(this.#config);
   }
 
   /** The gateway as WireGuard's tools see it, each peer by the identity that it last used. */

@@ -46,13 +46,46 @@ export async function removeAddress(name: string, address: Prefix): Promise<void
   await ip('address', 'delete', formatPrefix(address), 'dev', name);
 }
 
-/** Routes a subnet into the tunnel. A route for it that is there already is left alone, and is an error. */
-export async function addRoute(name: string, subnet: Prefix): Promise<void> {
-  await ip(`-${subnet.family}`, 'route', 'add', formatPrefix(canonical(subnet)), 'dev', name);
+/**
+ * Takes routes out of the tunnel and leads others into it, however many, by one call of `ip`. A route to be taken out that
+ * is gone, or to be added that leads there already (a routing daemon may have made it), is no error; one for the same
+ * network that leads elsewhere is left alone, and is an error, once all the others are done.
+ */
+export async function changeRoutes(name: string, remove: readonly Prefix[], add: readonly Prefix[]): Promise<void> {
+  const line = (verb: string, prefix: Prefix): string => `route ${verb} ${formatPrefix(canonical(prefix))} dev ${name}`;
+  const lines = [...remove.map((prefix) => line('delete', prefix)), ...add.map((prefix) => line('add', prefix))];
+  if (lines.length === 0) return;
+  for (const { number, message } of await runBatch(lines)) {
+    const isRemoval = number <= remove.length;
+    if (isRemoval && message.includes('No such process')) continue;
+    if (!isRemoval && message.includes('File exists') && (await leadsTo(name, add[number - 1 - remove.length])))
+      continue;
+    throw new IsthmusError('ISTHMUS_NETWORK', `ip ${lines[number - 1]}: ${message}`);
+  }
 }
 
-export async function removeRoute(name: string, subnet: Prefix): Promise<void> {
-  await ip(`-${subnet.family}`, 'route', 'delete', formatPrefix(canonical(subnet)), 'dev', name);
+/** Runs `ip` on every line. Returns what it says of those that failed, with their numbers from 1 on. */
+async function runBatch(lines: readonly string[]): Promise<{ number: number; message: string }[]> {
+  const running = run('ip', ['-force', '-batch', '-'], { maxBuffer: Infinity });
+  // It may end before it has read all; what it then says is the error.
+  running.child.stdin!.on('error', () => undefined).end(`${lines.join('\n')}\n`);
+  try {
+    await running;
+    return [];
+  } catch (error) {
+    const { stderr, message } = error as Error & { stderr?: string };
+    const failures = [...(stderr ?? '').matchAll(/(.*)\nCommand failed -:(\d+)/g)];
+    if (failures.length === 0)
+      throw new IsthmusError('ISTHMUS_NETWORK', `ip -batch: ${(stderr ?? '').trim() || message}`);
+    return failures.map(([, said, number]) => ({ number: Number(number), message: said.trim() }));
+  }
+}
+
+/** Whether the route for exactly this network, if there is one, is by this interface. */
+async function leadsTo(name: string, prefix: Prefix): Promise<boolean> {
+  const family = `-${prefix.family}`;
+  const text = await ip('-json', family, 'route', 'show', 'exact', formatPrefix(canonical(prefix)), 'dev', name);
+  return (JSON.parse(text) as unknown[]).length > 0;
 }
 
 /** Switches forwarding on for the families in use. Returns what puts it back. */

@@ -1,40 +1,42 @@
 /** The routes of a configuration: what the data plane looks up, and what the host's kernel sends into the tunnel. */
 import { MAX_PEERS } from '../dataplane/counters.ts';
-import { buildPrefixTable } from '../routing/prefix-table.ts';
-import type { PrefixEntry } from '../routing/prefix-table.ts';
 import { formatPrefix, prefixContains } from '../routing/prefix.ts';
 import type { Prefix } from '../routing/prefix.ts';
+import type { RouteState, TableRoute } from '../routing/route-table.ts';
+import { buildRouteTables, compileOwners, compileTable } from '../routing/route-tables.ts';
+import type { Attachment, RouteTable } from '../routing/route-tables.ts';
 import { associations } from '../routing/routing.ts';
 import type { RoutingProgram } from '../routing/routing.ts';
-import { LOCAL } from '../routing/target.ts';
+import { BLACKHOLE, BUNDLE, LOCAL } from '../routing/target.ts';
 import type { GatewayAddresses } from '../wire/icmp.ts';
-import type { BundleConfig, GatewayConfig, PeeringConfig } from './config.ts';
+import type { GatewayConfig, PeeringConfig } from './config.ts';
+import type { RoutesStatus } from './status.ts';
 
 /**
- * What the data plane routes by. `slots`: of each peering, by its name; `bundles`: where a bundle's routes lead. The local VPC is associated with a table of
- * everything, each peering with one of the local VPC alone, so that no peering reaches another.
+ * The local VPC, each peering by its place in the configuration, and each bundle, which propagates what its peerings have
+ * in common: a packet may take any of them. Of an address that one alone has, that one is the way.
  */
-export function compileRouting(
-  config: GatewayConfig,
-  slots: ReadonlyMap<string, number>,
-  bundles: ReadonlyMap<string, number>,
-): RoutingProgram {
-  const local: PrefixEntry[] = config.subnets.map((subnet) => ({ ...subnet, value: LOCAL }));
-  for (const address of config.addresses) local.push({ ...wholeAddress(address), value: LOCAL });
-  const remote: PrefixEntry[] = [];
-  for (const peering of config.peerings) {
-    const slot = slots.get(peering.name)!;
-    const bundle = config.bundles[peering.bundle] as BundleConfig | undefined;
-    const target = bundle === undefined ? slot : bundles.get(bundle.name)!;
-    for (const subnet of peering.subnets) remote.push({ ...subnet, value: target });
-    for (const address of peering.addresses) {
-      remote.push({ ...address, value: isShared(config, peering, address) ? target : slot });
-    }
-  }
-  const everything = buildPrefixTable([...local, ...remote]);
-  const association = associations(MAX_PEERS, 1);
-  association[0] = 0;
-  return { owners: everything, tables: [everything, buildPrefixTable(local)], association };
+function attachmentsOf(config: GatewayConfig): Attachment[] {
+  const { subnets, addresses, routeTable, propagateTo, peerings, bundles } = config;
+  const networks = [...subnets, ...addresses.map(wholeAddress)];
+  const local = { target: LOCAL, table: routeTable, propagateTo, networks, origin: 'vpc' } as const;
+  const single = peerings.map((peering, index): Attachment => {
+    const own = peering.addresses.filter((address) => !isShared(config, peering, address));
+    const mine = peering.bundle < 0 ? [...peering.subnets, ...peering.addresses] : own;
+    const to = mine.length > 0 ? peering.propagateTo : [];
+    return { target: index, table: peering.routeTable, propagateTo: to, networks: mine, origin: 'vpc' };
+  });
+  const bundled = bundles.map((_, index): Attachment => {
+    const members = peerings.filter(({ bundle }) => bundle === index);
+    const common = members.flatMap((peering) => [
+      ...peering.subnets,
+      ...peering.addresses.filter((address) => isShared(config, peering, address)),
+    ]);
+    const once = new Map(common.map((prefix) => [formatPrefix(prefix), prefix]));
+    const to = [...new Set(members.flatMap((peering) => peering.propagateTo))];
+    return { target: BUNDLE | index, table: undefined, propagateTo: to, networks: [...once.values()], origin: 'vpc' };
+  });
+  return [local, ...single, ...bundled];
 }
 
 /** What the gateway's ICMP errors come from: the first of its overlay addresses of each family. */
@@ -44,12 +46,78 @@ export function answeringAddresses(addresses: readonly Prefix[]): GatewayAddress
   return { ipv4: first(4), ipv6: first(6) };
 }
 
-/** The peers' subnets and addresses, but for those that the interface's own networks hold already. */
-export function kernelRoutes({ addresses, peerings }: GatewayConfig): Prefix[] {
-  const prefixes = peerings.flatMap((peering) => [...peering.subnets, ...peering.addresses]);
-  // Peerings of a bundle have the same ones, and a route is added once.
-  const once = new Map(prefixes.map((prefix) => [formatPrefix(prefix), prefix]));
-  return [...once.values()].filter((prefix) => !addresses.some((network) => prefixContains(network, prefix)));
+/** The route tables of a configuration. A peering as a target is its place in the configuration. */
+export function routeTablesOf(config: GatewayConfig): RouteTable[] {
+  return buildRouteTables(config.routeTables, attachmentsOf(config));
+}
+
+/** What the data plane routes by. `slots`: of each peering, by its name; `bundles`: where a bundle's routes lead. */
+export function compileRouting(
+  config: GatewayConfig,
+  slots: ReadonlyMap<string, number>,
+  bundles: ReadonlyMap<string, number>,
+): RoutingProgram {
+  const valueOf = (target: number): number => {
+    if (target === LOCAL || target === BLACKHOLE) return target;
+    return (target < BLACKHOLE ? slots : bundles).get(targetName(config, target))!;
+  };
+  const tables = routeTablesOf(config).filter(({ associated }) => associated.length > 0);
+  const association = associations(MAX_PEERS, -1);
+  for (const [index, { associated }] of tables.entries()) {
+    for (const target of associated) association[target === LOCAL ? 0 : valueOf(target) + 1] = index;
+  }
+  const localFirst = [...tables.filter(isLocal), ...tables.filter((table) => !isLocal(table))];
+  return {
+    owners: compileOwners(localFirst, attachmentsOf(config), valueOf),
+    tables: tables.map((table) => compileTable(table, valueOf)),
+    association,
+  };
+}
+
+/**
+ * What the host must send into the tunnel: whatever the local VPC's table leads to a peering, or into a blackhole, where
+ * it is dropped and counted. Not what the interface's own networks hold already; and not a default route, which would
+ * take the encrypted datagrams too.
+ */
+export function kernelRoutes(config: GatewayConfig): Prefix[] {
+  const routes = routeTablesOf(config).find(isLocal)!.routes;
+  return routes
+    .filter(({ target, state, prefix }) => target !== LOCAL && state !== 'hidden' && prefix.bits > 0)
+    .map(({ prefix }) => prefix)
+    .filter((prefix) => !config.addresses.some((network) => prefixContains(network, prefix)));
+}
+
+/** What the file calls a target: `local`, `blackhole`, a peering's name or a bundle's. */
+export function targetName({ peerings, bundles }: GatewayConfig, target: number): string {
+  if (target === LOCAL) return 'local';
+  if (target === BLACKHOLE) return 'blackhole';
+  return target < BLACKHOLE ? peerings[target].name : bundles[target & ~BUNDLE].name;
+}
+
+/** The tables as `isthmus routes` shows them. */
+export function routesStatus(config: GatewayConfig): RoutesStatus {
+  const nameOf = (target: number): string => targetName(config, target);
+  const routeStatus = ({ prefix, origin, target, prefixList, line, state }: TableRoute) => ({
+    destination: formatPrefix(prefix),
+    target: nameOf(target),
+    origin,
+    prefix_list: prefixList ?? null,
+    state: state satisfies RouteState,
+    line: line ?? null,
+  });
+  return {
+    mode: config.mode,
+    tables: routeTablesOf(config).map(({ name, associated, propagating, routes }) => ({
+      name,
+      associated: associated.map(nameOf),
+      propagating: propagating.map(nameOf),
+      routes: routes.map(routeStatus),
+    })),
+  };
+}
+
+function isLocal({ associated }: RouteTable): boolean {
+  return associated.includes(LOCAL);
 }
 
 /** Whether another peering of the bundle leads to the same overlay address. */

@@ -1,4 +1,5 @@
 /** What a running gateway tells of itself: the JSON of `isthmus status --json`. Counts are since the start. */
+import type { Origin, RouteState } from '../routing/route-table.ts';
 import type { PathState } from '../session/liveness.ts';
 import type { RuleStatus } from './rules.ts';
 
@@ -112,4 +113,32 @@ export interface GatewayStatus {
   readonly all_drops: Readonly<Record<string, number>>;
   /** What no peer can be blamed for. */
   readonly drops: Readonly<Record<string, number>>;
+}
+
+/** The JSON of `isthmus routes --json`. Attachments are `local` and peerings by their names. */
+export interface RoutesStatus {
+  readonly mode: 'peering' | 'hub';
+  readonly tables: readonly RouteTableStatus[];
+}
+
+export interface RouteTableStatus {
+  readonly name: string;
+  /** The attachments whose packets are looked up in the table. */
+  readonly associated: readonly string[];
+  /** The attachments that propagate their networks to it. */
+  readonly propagating: readonly string[];
+  /** By address, enclosing ones before those within, winners before those they hide. */
+  readonly routes: readonly RouteStatus[];
+}
+
+export interface RouteStatus {
+  readonly destination: string;
+  /** An attachment, or `blackhole`. */
+  readonly target: string;
+  readonly origin: Origin;
+  /** Of a `prefix-list` route, the list. */
+  readonly prefix_list: string | null;
+  readonly state: RouteState;
+  /** Where the configuration has the route; null of one that was propagated. */
+  readonly line: number | null;
 }

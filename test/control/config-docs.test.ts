@@ -37,6 +37,9 @@ const SECTIONS: Readonly<Record<string, z.ZodObject>> = {
   '### `shape`': schemas.shapeSchema,
   '### `out` and `in`': schemas.shapeDirectionSchema,
   '### `classes`': schemas.shapeClassSchema,
+  '## `prefix_lists`': schemas.prefixListFileSchema,
+  '## `route_tables`': schemas.routeTableSchema,
+  '### `routes`': schemas.routeSchema,
 };
 
 /** `required`, `none`, `any`, or the default in the notation of the file. */

@@ -7,7 +7,7 @@ const FAULTS: readonly (readonly [from: string, to: string, fault: string])[] = 
   [
     '  mtu: auto',
     '  mtu: auto\n  «subnet: [10.0.0.0/8]',
-    'gateway.subnet: unknown key "subnet" (did you mean "subnets"?); wanted name, interface, address, listen, metrics, mtu, subnets, rekey, flows, private_key, log_level, flow_logs (ISTHMUS_CONFIG_UNKNOWN_KEY)',
+    'gateway.subnet: unknown key "subnet" (did you mean "subnets"?); wanted name, interface, address, listen, metrics, mtu, subnets, rekey, flows, private_key, log_level, flow_logs, mode, route_table, propagate_to (ISTHMUS_CONFIG_UNKNOWN_KEY)',
   ],
   [
     '  flows: 1024',
@@ -72,7 +72,7 @@ const FAULTS: readonly (readonly [from: string, to: string, fault: string])[] = 
   [
     'acls:\n',
     '«acsl: {}\nacls:\n',
-    'acsl: unknown key "acsl" (did you mean "acls"?); wanted gateway, peerings, bundles, acls (ISTHMUS_CONFIG_UNKNOWN_KEY)',
+    'acsl: unknown key "acsl" (did you mean "acls"?); wanted gateway, peerings, bundles, acls, prefix_lists, route_tables (ISTHMUS_CONFIG_UNKNOWN_KEY)',
   ],
   [
     'icmp: {type: 8}',
@@ -341,6 +341,81 @@ const FAULTS: readonly (readonly [from: string, to: string, fault: string])[] = 
     '  name: ningxia\n  interface',
     '  «interface',
     'gateway.name: is missing; wanted a name of up to 63 letters, digits, ".", "_" and "-" (ISTHMUS_CONFIG_MISSING)',
+  ],
+  [
+    '    acl: web\nacls',
+    '    acl: web\n    route_table: «peering\nacls',
+    'peerings[1].route_table: "peering" is not among route_tables (did you mean "peerings"?); wanted one of local, peerings (ISTHMUS_CONFIG_UNKNOWN_NAME)',
+  ],
+  [
+    '  flows: 1024',
+    '  flows: 1024\n  propagate_to: [local, «shared]',
+    'gateway.propagate_to[1]: "shared" is not among route_tables; wanted one of local, peerings (ISTHMUS_CONFIG_UNKNOWN_NAME)',
+  ],
+  [
+    '  mtu: auto',
+    '  mtu: auto\n  mode: «mesh',
+    'gateway.mode: is "mesh"; wanted peering or hub (ISTHMUS_CONFIG_VALUE)',
+  ],
+  [
+    'acls:\n',
+    'route_tables:\n  a:\n    routes: [{destination: 10.0.0.0/8, via: «tokio}]\nacls:\n',
+    'route_tables.a.routes[0].via: "tokio" is not among local, blackhole, the peerings and the bundles (did you mean "tokyo"?); wanted one of local, blackhole, beijing, tokyo (ISTHMUS_CONFIG_UNKNOWN_NAME)',
+  ],
+  [
+    'acls:\n',
+    'route_tables:\n  a:\n    routes:\n      - {destination: 10.0.0.0/8, via: tokyo}\n      - {destination: «10.0.0.0/8, via: local}\nacls:\n',
+    'route_tables.a.routes[1].destination: 10.0.0.0/8 has a route at route_tables.a.routes[0].destination (line 27); wanted one for each destination (ISTHMUS_CONFIG_DUPLICATE)',
+  ],
+  [
+    'acls:\n',
+    'route_tables:\n  a:\n    routes: [{destination: «10.0.0.1/8, via: tokyo}]\nacls:\n',
+    'route_tables.a.routes[0].destination: 10.0.0.1/8 has host bits set; wanted 10.0.0.0/8 (ISTHMUS_CONFIG_CIDR)',
+  ],
+  [
+    'acls:\n',
+    'route_tables:\n  a:\n    routes: [{destination: «[10.0.0.0/8], via: tokyo}]\nacls:\n',
+    'route_tables.a.routes[0].destination: is a list; wanted a CIDR such as 10.0.0.0/16 (ISTHMUS_CONFIG_VALUE)',
+  ],
+  [
+    'acls:\n',
+    'route_tables:\n  «"a b": {}\nacls:\n',
+    'route_tables.a b: a route table is named with up to 63 letters, digits, ".", "_" and "-" (ISTHMUS_CONFIG_VALUE)',
+  ],
+  [
+    'acls:\n',
+    'prefix_lists: {corp: [10.0.0.0/8]}\nroute_tables:\n  a:\n    routes: [{destination: {prefix_list: «crop}, via: tokyo}]\nacls:\n',
+    'route_tables.a.routes[0].destination.prefix_list: "crop" is not among prefix_lists (did you mean "corp"?); wanted one of corp (ISTHMUS_CONFIG_UNKNOWN_NAME)',
+  ],
+  [
+    'destination: 172.31.1.0/24',
+    'destination: [172.31.1.0/24, {prefix_list: «corp}]',
+    'acls.web[0].destination[1].prefix_list: "corp" is not among prefix_lists; and there are none (ISTHMUS_CONFIG_UNKNOWN_NAME)',
+  ],
+  [
+    'acls:\n',
+    'prefix_lists:\n  corp: [10.0.0.0/8, «10.1.0.0/8]\nacls:\n',
+    'prefix_lists.corp[1]: 10.1.0.0/8 has host bits set; wanted 10.0.0.0/8 (ISTHMUS_CONFIG_CIDR)',
+  ],
+  [
+    'acls:\n',
+    'prefix_lists:\n  corp: [10.0.0.0/8, «10.0.0.0/8]\nacls:\n',
+    'prefix_lists.corp[1]: 10.0.0.0/8 is prefix_lists.corp[0] (line 25) already; wanted each network once in a list (ISTHMUS_CONFIG_DUPLICATE)',
+  ],
+  [
+    'acls:\n',
+    'prefix_lists:\n  corp: «[]\nacls:\n',
+    'prefix_lists.corp: the list holds no network; wanted at least one (ISTHMUS_CONFIG_PREFIX_LIST)',
+  ],
+  [
+    'acls:\n',
+    'prefix_lists:\n  «"a b": [10.0.0.0/8]\nacls:\n',
+    'prefix_lists.a b: a prefix list is named with up to 63 letters, digits, ".", "_" and "-" (ISTHMUS_CONFIG_VALUE)',
+  ],
+  [
+    'acls:\n',
+    'prefix_lists:\n  corp: {file: «corp.txt}\nacls:\n',
+    'prefix_lists.corp.file: /nowhere/corp.txt does not exist; wanted a file of one CIDR a line (ISTHMUS_CONFIG_PREFIX_LIST)',
   ],
   [
     '    acl: web\nacls',

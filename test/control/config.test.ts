@@ -70,12 +70,20 @@ acls: {open: {default: allow, rules: [{action: deny}]}}`);
       flows: 131_072,
       logLevel: 'info',
       flowLogs: [],
+      mode: 'peering',
+      routeTables: [
+        { name: 'local', routes: [] },
+        { name: 'peerings', routes: [] },
+      ],
+      routeTable: 'local',
+      propagateTo: ['local', 'peerings'],
       peerings: [],
       bundles: [],
       acls: [],
     },
   );
   t.like(config.peerings[0], { endpoint: undefined, addresses: [], keepaliveMs: 0, acl: -1, bundle: -1 });
+  t.like(config.peerings[0], { routeTable: 'peerings', propagateTo: ['local'] });
   t.is(config.acls[0].otherwise, 'allow');
   const rule = {
     name: 'open[0]',

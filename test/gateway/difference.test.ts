@@ -28,6 +28,12 @@ acls:
     - {name: web, action: allow, direction: in, protocol: tcp, destination: 172.31.1.0/24, ports: 443}
     - {name: ping, action: allow, protocol: icmp}
   closed: []
+prefix_lists: {Far: [10.64.0.0/16]}
+route_tables:
+  spokes:
+    routes:
+      - {destination: 10.7.0.0/16, via: local}
+      - {destination: {prefix_list: Far}, via: blackhole}
 `;
 
 function config(text: string): GatewayConfig {
@@ -130,6 +136,24 @@ const table: { what: string; edit: [RegExp | string, string][]; changes: string[
     changes: ['~ acls[web].rules: web, ping -> ping, web'],
   },
   {
+    what: 'routes: one that comes, one that leads elsewhere, a list with other networks',
+    edit: [
+      ['subnets: [10.99.0.0/16]', 'subnets: [10.99.0.0/16]\n    propagate_to: [spokes]'],
+      ['{destination: 10.7.0.0/16, via: local}', '{destination: 10.7.0.0/16, via: Beijing2}'],
+      ['routes:', 'routes:\n      - {destination: "2001:db8::/32", via: blackhole}'],
+      ['[10.64.0.0/16]', '[10.64.0.0/16, 10.65.0.0/16]'],
+      ['name: beijing', 'name: Beijing2'],
+    ],
+    changes: [
+      '- peerings[beijing]',
+      '+ peerings[Beijing2]',
+      '~ peerings[hefei].propagate_to: [local] -> [spokes]',
+      '~ route_tables[spokes].routes.10.7.0.0/16: local -> Beijing2',
+      '~ route_tables[spokes].routes.prefix_list Far: blackhole, 1 networks (DIGEST) -> blackhole, 2 networks (DIGEST)',
+      '~ route_tables[spokes].routes.2001:db8::/32: none -> blackhole',
+    ],
+  },
+  {
     what: "a list's default",
     edit: [['closed: []', 'closed: {default: allow, rules: []}']],
     changes: ['~ acls[closed].default: deny -> allow'],
@@ -145,6 +169,7 @@ for (const { what, edit, changes } of table) {
     }, FILE);
     t.deepEqual(
       formatChanges(difference(config(FILE), config(next)))
+        .replace(/\([0-9a-f]{8}\)/g, '(DIGEST)')
         .split('\n')
         .slice(0, -1),
       changes,
