@@ -69,6 +69,11 @@ export const gatewaySchema = mapping({
   propagate_to: oneOrMany(text.name).optional(),
 });
 
+export const learnSchema = mapping({
+  accept: oneOrMany(text.cidr, 1),
+  max: leaf((value) => text.integer(value, 1, 10_000)).default(100),
+});
+
 export const peeringSchema = mapping({
   name: leaf(text.name),
   role: leaf((value) => text.oneOf(value, ROLES)).optional(),
@@ -86,6 +91,7 @@ export const peeringSchema = mapping({
   shape: shapeSchema.optional(),
   route_table: leaf(text.name).optional(),
   propagate_to: oneOrMany(text.name).optional(),
+  learn: learnSchema.optional(),
 });
 
 export const bundleSchema = mapping({

@@ -98,6 +98,8 @@ export interface PeeringConfig {
   readonly routeTable: string;
   /** The tables that the peering propagates its networks to. */
   readonly propagateTo: readonly string[];
+  /** Routes of the kernel whose next hop is the peer are learnt within these bounds; undefined: none are. */
+  readonly learn: { readonly accept: readonly Prefix[]; readonly max: number } | undefined;
 }
 
 /** Several peerings that carry the same prefixes, each a path of its own. */

@@ -29,6 +29,7 @@ import type { LiveEnd, LiveStep } from './live.ts';
 import { changeLink } from './link.ts';
 import type { LinkChange, LinkState } from './link.ts';
 import { automaticMtu, changeRoutes, configureLink, enableForwarding } from './network.ts';
+import { Learning } from './learning.ts';
 import { Paths } from './paths.ts';
 import { answeringAddresses, compileRouting, kernelRoutes, routesStatus } from './routing.ts';
 import { Rules } from './rules.ts';
@@ -72,6 +73,7 @@ export class Gateway {
   readonly #shapes: Shapes;
   readonly #live = new Live();
   readonly #flowWatch: FlowWatch;
+  readonly #learning: Learning;
   #config: GatewayConfig;
   #rules: Rules;
   #restoreForwarding: () => void = () => undefined;
@@ -101,6 +103,12 @@ export class Gateway {
     this.#rules = new Rules(config.acls);
     this.#paths = new Paths(tunnel, log);
     this.#shapes = new Shapes((...order) => this.tunnel.setShape(...order));
+    this.#learning = new Learning(
+      config,
+      () => tunnel.name,
+      () => this.#route(),
+      log,
+    );
     this.#flows = createFlowTable(config.flows, randomInt(2 ** 31));
     this.#flowWatch = new FlowWatch({
       tunnel,
@@ -177,6 +185,7 @@ export class Gateway {
   async close(): Promise<void> {
     clearInterval(this.#housekeeping);
     this.#paths.close();
+    this.#learning.close();
     await this.tunnel.close();
     await this.#flowWatch.close();
     // Switched on for this gateway, forwarding may by now serve another one too.
@@ -217,7 +226,7 @@ export class Gateway {
 
   /** The route tables, with what each route leads to. */
   routes(): RoutesStatus {
-    return routesStatus(this.#config);
+    return routesStatus(this.#learning.config);
   }
 
   /** The gateway as WireGuard's tools see it, each peer by the identity that it last used. */
@@ -283,6 +292,7 @@ export class Gateway {
       acl: config.acl < 0 ? null : this.#config.acls[config.acl].name,
       path: this.#paths.status(config.name),
       shape: this.#shapes.status(peer.slot),
+      learnt_routes: this.#learning.routesOf(config.name),
       drops: traffic.drops,
     };
   }
@@ -354,7 +364,8 @@ export class Gateway {
     const peers = new Map(Array.from(this.#peerings, ([name, { peer }]) => [name, peer]));
     const slots = new Map(Array.from(peers, ([name, { slot }]) => [name, slot]));
     this.#paths.configure(this.#config, peers);
-    this.tunnel.setRouting(compileRouting(this.#config, slots, this.#paths.targets));
+    this.#learning.configure(this.#config);
+    this.tunnel.setRouting(compileRouting(this.#learning.config, slots, this.#paths.targets));
     this.tunnel.setAddresses(answeringAddresses(this.#config.addresses));
   }
 

@@ -65,6 +65,8 @@ export interface PeerStatus {
   readonly rx_packets: number;
   readonly tx_packets: number;
   readonly routes: readonly string[];
+  /** Learnt from a routing daemon, through the kernel. */
+  readonly learnt_routes: readonly string[];
   readonly acl: string | null;
   /** Null for a peering in no bundle. */
   readonly path: PathStatus | null;

@@ -43,6 +43,7 @@ function formatPeer(peer: PeerStatus, rate?: Rates): string[] {
     `  handshake  ${handshake}`,
     `  traffic    ${formatBytes(peer.rx_bytes)} in, ${formatBytes(peer.tx_bytes)} out${speed}`,
     `  routes     ${peer.routes.join(', ')}`,
+    ...(peer.learnt_routes.length === 0 ? [] : [`  learnt     ${peer.learnt_routes.join(', ')}`]),
     `  acl        ${peer.acl ?? 'none: nothing passes'}`,
     ...(peer.path === null ? [] : [`  path       ${formatPathStatus(peer.path)}`]),
     ...peer.shape.flatMap(formatShape),

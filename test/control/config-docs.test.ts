@@ -32,6 +32,7 @@ const SECTIONS: Readonly<Record<string, z.ZodObject>> = {
   '## `gateway`': schemas.gatewaySchema,
   '### `flow_logs`': schemas.flowLogSchema,
   '## `peerings`': schemas.peeringSchema,
+  '### `learn`': schemas.learnSchema,
   '## `bundles`': schemas.bundleSchema,
   '### `icmp`': schemas.icmpSchema,
   '### `shape`': schemas.shapeSchema,

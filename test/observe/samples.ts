@@ -18,6 +18,7 @@ export const PEER: PeerStatus = {
   tx_packets: 40,
   routes: ['192.168.0.0/16'],
   acl: 'web',
+  learnt_routes: [],
   shape: [],
   path: { bundle: 'north', state: 'up', in_use: true, rtt_ms: 12.5, jitter_ms: 0.5, loss: 0.25 },
   drops: { 'acl-default': 5 },
