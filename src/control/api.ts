@@ -1,13 +1,6 @@
 /**
  * The local API: HTTP over a unix socket that only its owner may use. The CLI asks a running gateway through it.
  *
- *   GET  /v1/status   the gateway's status (gateway/status.ts)
- *   GET  /v1/routes   its route tables (gateway/status.ts)
- *   POST /v1/reload   reads the configuration file again and says what changed; 422 with the faults if it can't be used;
- *                     with `?dry_run=true` nothing is changed
- *   GET  /v1/trace/live?…  what is decided about packets as they pass, a line of JSON each (gateway/live.ts)
- *   GET  /v1/flows    the flows that carry most (gateway/flow-top.ts), by sort, limit, cursor, peering, address, port, protocol
- *
  * docs/api.yaml describes every call and answer.
  */
 import { mkdirSync, rmSync } from 'node:fs';
@@ -42,12 +35,7 @@ export async function serveApi(path: string, target: ApiTarget): Promise<Server>
   mkdirSync(dirname(path), { recursive: true, mode: 0o755 });
   if (await isAnswered(path)) throw new Error('another gateway answers there');
   rmSync(path, { force: true });
-  const server = createServer((incoming, response) => {
-    answer(`${incoming.method} ${incoming.url}`, target, response).catch((error: unknown) => {
-      const { message, code } = error as NodeJS.ErrnoException;
-      send(response, 422, { code: code ?? 'ISTHMUS_INTERNAL', message });
-    });
-  });
+  const server = apiServer(target);
   const mask = process.umask(0o077);
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject);
@@ -56,27 +44,47 @@ export async function serveApi(path: string, target: ApiTarget): Promise<Server>
   return server;
 }
 
-const LIVE_TRACE = 'GET /v1/trace/live?';
+/** The API's server, which listens nowhere yet. */
+export function apiServer(target: ApiTarget): Server {
+  return createServer((incoming, response) => {
+    answer(incoming, target, response).catch((error: unknown) => {
+      const { message, code } = error as NodeJS.ErrnoException;
+      send(response, 422, { code: code ?? 'ISTHMUS_INTERNAL', message });
+    });
+  });
+}
 
-async function answer(call: string, target: ApiTarget, response: ServerResponse): Promise<void> {
-  if (call.startsWith(LIVE_TRACE)) {
-    return stream(response, target.follow(new URLSearchParams(call.slice(LIVE_TRACE.length))));
+/** Every call, and what answers it. docs/api.yaml describes each. */
+export const CALLS: Readonly<Record<string, (target: ApiTarget, query: URLSearchParams) => object | Promise<object>>> =
+  {
+    'GET /v1/status': (target) => target.status(),
+    'GET /v1/routes': (target) => target.routes(),
+    'GET /v1/flows': (target, query) => target.flows(flowQuery(query)),
+    'POST /v1/reload': async (target, query): Promise<ReloadAnswer> => ({
+      changes: await target.reload(query.get('dry_run') === 'true'),
+    }),
+  };
+
+/** Calls that are answered by lines of JSON, as what they tell of happens. */
+export const STREAMS: Readonly<
+  Record<string, (target: ApiTarget, query: URLSearchParams) => AsyncIterable<object | undefined>>
+> = {
+  'GET /v1/trace/live': (target, query) => target.follow(query),
+};
+
+async function answer(
+  { method, url = '' }: IncomingMessage,
+  target: ApiTarget,
+  response: ServerResponse,
+): Promise<void> {
+  const [path, query] = url.split('?', 2);
+  const call = `${method} ${path}`;
+  const parameters = new URLSearchParams(query);
+  if (Object.hasOwn(STREAMS, call)) return stream(response, STREAMS[call](target, parameters));
+  if (!Object.hasOwn(CALLS, call)) {
+    return send(response, 404, { code: 'ISTHMUS_USAGE', message: `no such call: ${call}` });
   }
-  if (/^GET \/v1\/flows(\?|$)/.test(call)) {
-    return send(response, 200, await target.flows(flowQuery(new URLSearchParams(call.split('?')[1]))));
-  }
-  switch (call) {
-    case 'GET /v1/status':
-      return send(response, 200, target.status());
-    case 'GET /v1/routes':
-      return send(response, 200, target.routes());
-    case 'POST /v1/reload':
-      return send(response, 200, { changes: await target.reload(false) } satisfies ReloadAnswer);
-    case 'POST /v1/reload?dry_run=true':
-      return send(response, 200, { changes: await target.reload(true) } satisfies ReloadAnswer);
-    default:
-      return send(response, 404, { code: 'ISTHMUS_USAGE', message: `no such call: ${call}` });
-  }
+  send(response, 200, await CALLS[call](target, parameters));
 }
 
 /** Writes a line of JSON for each item, until there are no more or nobody reads. A fault before the first is the answer. */

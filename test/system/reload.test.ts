@@ -12,6 +12,7 @@ import {
   writeGatewayFile,
   type GatewayFile,
 } from '../lab/contenders.ts';
+import { faultsOf } from '../control/api-schema.ts';
 import type { Lab } from '../lab/lab.ts';
 import { startNumbered } from '../lab/numbered-stream.ts';
 import { until, type Running } from '../lab/process.ts';
@@ -47,13 +48,15 @@ test(`${RELOADS} reloads that change all about it lose nothing of an unchanged p
     if (number % 3 === 0) next.acls = { first: [{ action: 'deny' }], ...next.acls };
     if (number % 5 === 0) next.gateway['mtu'] = 1400 + (number % 20);
     writeGatewayFile(lab, 'gwa', next);
-    const { status, body } = await callApi(socket, 'POST', '/v1/reload');
-    if (status !== 200) return t.fail(`reload ${number}: ${JSON.stringify(body)}`);
+    const answer = await callApi(socket, 'POST', '/v1/reload');
+    if (answer.status !== 200) return t.fail(`reload ${number}: ${JSON.stringify(answer.body)}`);
+    if (number === 0) t.deepEqual(faultsOf('POST /v1/reload', answer), []);
   }
   for (const way of await stream.finish()) {
     t.log(`${way.sent} datagrams`);
     t.deepEqual(way, { sent: way.sent, received: way.sent, duplicates: 0, missing: [] });
   }
+  t.deepEqual(faultsOf('GET /v1/status', await callApi(socket, 'GET', '/v1/status')), []);
   const after = (await gatewayStatus(lab, 'a')).peers.find(({ name }) => name === before.name)!;
   t.true(after.tx_packets > before.tx_packets, 'its counters go on');
 });

@@ -1,0 +1,159 @@
+import { once } from 'node:events';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { Readable } from 'node:stream';
+import test, { type ExecutionContext } from 'ava';
+import { apiServer, callApi, CALLS, streamApi, STREAMS, type ApiTarget } from '../../src/control/api.ts';
+import { IsthmusError } from '../../src/gateway/errors.ts';
+import type { Change } from '../../src/gateway/difference.ts';
+import type { FlowRow, FlowsAnswer } from '../../src/gateway/flow-top.ts';
+import type { LiveStep } from '../../src/gateway/live.ts';
+import type { GatewayStatus, RoutesStatus, RouteStatus, ShapeClassStatus } from '../../src/gateway/status.ts';
+import { PEER, STATUS } from '../observe/samples.ts';
+import { described, faultsOf } from './api-schema.ts';
+
+const CHANGES: Change[] = [
+  { change: 'add', path: 'peerings[beijing]', before: null, after: null, refused: false },
+  { change: 'change', path: 'gateway.listen', before: '51820', after: '51821', refused: true },
+];
+
+const SHAPE_CLASS: ShapeClassStatus = {
+  ...{ name: 'bulk', priority: 1, weight: 1, rate_bit: null },
+  ...{ packets: 9, bytes: 9000, delayed: 3, drops: 0, queued_bytes: 0 },
+};
+
+const ACCEPTED: FlowRow = {
+  ...{ peering: 'beijing', direction: 'in', protocol: 6, source: '192.168.1.10', source_port: 1024 },
+  ...{ destination: '172.31.1.10', destination_port: 443, action: 'accept', drop_reason: null, rule: 'web/https' },
+  ...{ packets: 7, bytes: 700, rate_bps: 56.5, first: 1_700_000_000, last: 1_700_000_099 },
+};
+const FLOWS: FlowsAnswer = {
+  ...{ watched_s: 12.5, matched: 2, packets: 8, bytes: 740, skipped_packets: 0, next: null },
+  flows: [ACCEPTED, { ...ACCEPTED, peering: null, action: 'reject', drop_reason: 'no-route', rule: null }],
+};
+
+const ROUTE: RouteStatus = {
+  ...{
+    destination: '192.168.0.0/16',
+    target: 'beijing',
+    origin: 'static',
+    prefix_list: null,
+    state: 'active',
+    line: null,
+  },
+};
+const ROUTES: RoutesStatus = {
+  mode: 'hub',
+  tables: [
+    {
+      name: 'spokes',
+      associated: ['beijing'],
+      propagating: [],
+      routes: [ROUTE, { ...ROUTE, prefix_list: 'offices', line: 7 }],
+    },
+  ],
+};
+
+const STEP: LiveStep = {
+  ...{ from: 'local', to: 'beijing', protocol: 6, source: '172.31.1.10', source_port: 1024, tcp_flags: 2 },
+  ...{ destination: '192.168.1.10', destination_port: 443, icmp_type: -1, packets: 1, reason: null, rule: 'web/https' },
+};
+
+/** The API of a gateway that answers with these, on a socket of its own. */
+async function served(t: ExecutionContext, target: Partial<ApiTarget>): Promise<string> {
+  const folder = mkdtempSync(join(tmpdir(), 'isthmus-'));
+  const path = join(folder, 'api.sock');
+  const server = apiServer({
+    status: () => STATUS,
+    reload: (dryRun) => Promise.resolve(dryRun ? CHANGES : []),
+    routes: () => ROUTES,
+    flows: () => Promise.resolve(FLOWS),
+    follow: () => Readable.from([STEP, { lost: 0 }]),
+    ...target,
+  });
+  server.listen(path);
+  await once(server, 'listening');
+  t.teardown(() => {
+    server.close();
+    rmSync(folder, { recursive: true });
+  });
+  return path;
+}
+
+test('docs/api.yaml describes every call, and no other', (t) => {
+  t.deepEqual(described.sort(), [...Object.keys(CALLS), ...Object.keys(STREAMS)].sort());
+});
+
+test('every answer is as docs/api.yaml says', async (t) => {
+  const idle: GatewayStatus['peers'][number] = {
+    ...{ ...PEER, endpoint: null, cipher: null, psk: null, last_handshake_s: null, acl: null, drops: {} },
+    path: null,
+  };
+  const inBundle: GatewayStatus['peers'][number] = {
+    ...PEER,
+    path: { bundle: 'east', state: 'up', in_use: true, rtt_ms: 1.5, jitter_ms: 0.25, loss: 0 },
+    shape: [{ direction: 'out', rate_bit: 1e9, burst_bytes: 125_000, classes: [SHAPE_CLASS] }],
+  };
+  const path = await served(t, { status: () => ({ ...STATUS, peers: [PEER, idle, inBundle] }) });
+  for (const [call, query] of [
+    ['GET /v1/status', ''],
+    ['GET /v1/routes', ''],
+    ['GET /v1/flows', ''],
+    ['GET /v1/flows', '?sort=packets&limit=5&port=443'],
+    ['POST /v1/reload', ''],
+    ['POST /v1/reload', '?dry_run=true'],
+    ['POST /v1/reload', '?dry_run=false'],
+  ]) {
+    const [method, at] = call.split(' ');
+    const answer = await callApi(path, method as 'GET' | 'POST', at + query);
+    t.is(answer.status, 200);
+    t.deepEqual(faultsOf(call, answer), [], call);
+  }
+  t.deepEqual((await callApi(path, 'POST', '/v1/reload?dry_run=true')).body, { changes: CHANGES });
+  t.deepEqual((await callApi(path, 'POST', '/v1/reload')).body, { changes: [] });
+});
+
+test('each line of a live trace is as docs/api.yaml says', async (t) => {
+  const path = await served(t, {});
+  const lines: unknown[] = [];
+  for await (const line of streamApi(path, '/v1/trace/live?port=443')) {
+    t.deepEqual(faultsOf('GET /v1/trace/live', line), []);
+    lines.push(line.body);
+  }
+  t.deepEqual(lines, [STEP, { lost: 0 }]);
+});
+
+test('a refusal carries its code', async (t) => {
+  const fault = new IsthmusError('ISTHMUS_CONFIG_CIDR', 'gateway.yaml:3:12: gateway.subnets: not a CIDR');
+  const path = await served(t, { reload: () => Promise.reject(fault) });
+  const answer = await callApi(path, 'POST', '/v1/reload');
+  t.deepEqual(answer, { status: 422, body: { code: fault.code, message: fault.message } });
+  t.deepEqual(faultsOf('POST /v1/reload', answer), []);
+  const question = await callApi(path, 'GET', '/v1/flows?sort=colour');
+  t.is(question.status, 422);
+  t.deepEqual(faultsOf('GET /v1/flows', question), []);
+});
+
+test('a call that there is not is answered so', async (t) => {
+  const path = await served(t, {});
+  for (const [method, call] of [
+    ['GET', '/v1/reload'],
+    ['POST', '/v1/status'],
+    ['GET', '/v2/status'],
+    ['GET', '/__proto__'],
+  ] as const) {
+    const { status, body } = await callApi(path, method, call);
+    t.is(status, 404);
+    t.is((body as { code: string }).code, 'ISTHMUS_USAGE');
+  }
+});
+
+test('what is not described is noticed', (t) => {
+  const noticed = (body: unknown): number => faultsOf('GET /v1/status', { status: 200, body }).length;
+  t.is(noticed(STATUS), 0);
+  t.not(noticed({ ...STATUS, news: 1 }), 0);
+  t.not(noticed({ ...STATUS, mtu: undefined }), 0);
+  t.not(noticed({ ...STATUS, peers: [{ ...PEER, psk: 'former' }] }), 0);
+  t.not(faultsOf('GET /v1/status', { status: 500, body: {} }).length, 0);
+});
