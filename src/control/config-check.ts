@@ -70,6 +70,17 @@ function checkAcls(root: unknown, locate: Locate, report: Report): void {
 }
 
 function checkRule({ path, value }: Entry, report: Report): void {
+  if (get(value, 'action') === 'deny') {
+    for (const key of ['rate', 'per_flow']) {
+      if (get(value, key) === undefined) continue;
+      report(
+        [...path, key],
+        'ISTHMUS_CONFIG_RULE',
+        `${key} with action deny; wanted action allow, or no ${key}`,
+        'key',
+      );
+    }
+  }
   const given = get(value, 'protocol');
   const protocol = valid(text.protocol, given ?? 'all');
   if (protocol === undefined) return;

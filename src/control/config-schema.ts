@@ -6,7 +6,7 @@ import { DEFAULT_FLOW_FORMAT } from '../gateway/flow-fields.ts';
 import type { Prefix } from '../routing/prefix.ts';
 import { network } from './config-prefix-lists.ts';
 import { either, leaf, mapping, oneOrMany } from './config-schema-parts.ts';
-import { shapeSchema } from './config-shape.ts';
+import { rate, shapeSchema } from './config-shape.ts';
 import * as flowLog from './config-flow-logs.ts';
 import * as text from './config-text.ts';
 
@@ -115,6 +115,8 @@ export const ruleSchema = mapping({
   destination: oneOrMany(network, 1).default(none),
   ports: oneOrMany(text.portRange, 1).default([]),
   icmp: icmpSchema.optional(),
+  rate: leaf(rate).optional(),
+  per_flow: leaf(rate).optional(),
 });
 
 export const aclSchema = mapping({

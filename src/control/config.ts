@@ -204,6 +204,8 @@ function build(raw: RawConfig, secrets: Secrets, lists: PrefixLists, yaml: YamlS
         ports: rule.ports,
         icmpType: rule.icmp?.type ?? -1,
         icmpCode: rule.icmp?.code ?? -1,
+        ...(rule.rate !== undefined && { rate: rule.rate }),
+        ...(rule.per_flow !== undefined && { perFlow: rule.per_flow }),
         line: yaml.position(rules[index].path).line,
       })),
     })),

@@ -34,6 +34,8 @@ import type { InboundOrder, Report } from './messages.ts';
 import { LiveTrace } from './live.ts';
 import { callsForLull } from './moderation.ts';
 import { PROBED, ProbeReader } from './probes.ts';
+import { HeldRows } from './held-rows.ts';
+import { Pacing } from './pacing.ts';
 import { Seen } from './seen.ts';
 import { Shaping } from './shaping.ts';
 import { Verdict } from './verdict.ts';
@@ -83,6 +85,7 @@ export class Inbound {
   readonly #live = new LiveTrace();
   readonly #answers: Answers;
   readonly #shaping: Shaping;
+  readonly #pacing: Pacing;
   /** Groups of the batch that go to another peer. */
   #inTransit = 0;
 
@@ -99,7 +102,9 @@ export class Inbound {
     this.#shared = shared;
     this.#report = report;
     this.#answers = new Answers(queue);
-    this.#shaping = new Shaping(queue, counters);
+    const held = new HeldRows(queue);
+    this.#shaping = new Shaping(queue, counters, held);
+    this.#pacing = new Pacing(queue, counters, held);
     this.#view = new DataView(queue.slab.buffer, queue.slab.byteOffset, queue.slab.byteLength);
     this.#rowKeys = new Array<ReceiveKey | undefined>(queue.rows.length / ROW.words).fill(undefined);
   }
@@ -130,13 +135,14 @@ export class Inbound {
     }
     if (rows > 0) this.#carry(rows);
     this.isLull = callsForLull(datagrams, bytes);
+    if (this.#pacing.waiting > 0) this.#releasePaced();
     if (this.#shaping.waiting > 0) this.#release();
     return count;
   }
 
   /** ms until a packet that was held back may go; Infinity if none waits. */
   delay(): number {
-    return this.#shaping.delay();
+    return Math.min(this.#pacing.delay(), this.#shaping.delay());
   }
 
   apply(order: InboundOrder): void {
@@ -161,6 +167,7 @@ export class Inbound {
         break;
       case 'policy':
         this.#verdict.policy = new Policy(order.program, order.flows, order.counters);
+        this.#pacing.use(order.program, order.flows.tags.length);
         break;
       case 'flowLog':
         this.#seen.use(order.into);
@@ -180,6 +187,7 @@ export class Inbound {
         break;
       case 'peerGone':
         this.#shaping.forget(order.slot);
+        this.#pacing.forget(order.slot);
         this.#peers.delete(order.slot);
         this.#verdict.acls[order.slot] = -1;
         this.#counters.fill(0, rowOf(order.slot), rowOf(order.slot + 1));
@@ -281,21 +289,35 @@ export class Inbound {
     if (this.#inTransit > 0) this.#handOn(groups);
   }
 
-  /** Coalesces and passes on what was held back and may go now. */
+  /** Coalesces and passes on what was held back for the rate of a rule or flow and may go now, if the peering's allows. */
+  #releasePaced(): void {
+    for (let count = this.#pacing.release(); count > 0; count = this.#pacing.release()) {
+      this.#resume(count, true);
+      this.#pacing.done();
+    }
+  }
+
+  /** The same for what was held back for the peering's. */
   #release(): void {
-    const { rows, groups } = this.#queue;
     for (let count = this.#shaping.release(); count > 0; count = this.#shaping.release()) {
-      const made = this.#queue.coalesce(count);
-      this.#inTransit = 0;
-      for (let group = 0; group < made * GROUP.words; group += GROUP.words) {
-        const at = groups[group + GROUP.first] * ROW.words;
-        const target = rows[at + ROW_TARGET];
-        const isTooBig = target !== LOCAL && rows[at + ROW.length] > this.#verdict.mtu;
-        this.#pass(group, rows[at + ROW.peer], target, isTooBig);
-      }
-      this.#write(made);
+      this.#resume(count, false);
       this.#shaping.done();
     }
+  }
+
+  #resume(count: number, isPaced: boolean): void {
+    const { rows, groups } = this.#queue;
+    const made = this.#queue.coalesce(count);
+    this.#inTransit = 0;
+    for (let group = 0; group < made * GROUP.words; group += GROUP.words) {
+      const at = groups[group + GROUP.first] * ROW.words;
+      const slot = rows[at + ROW.peer];
+      const target = rows[at + ROW_TARGET];
+      const isTooBig = target !== LOCAL && rows[at + ROW.length] > this.#verdict.mtu;
+      if (isPaced) this.#shape(group, slot, target, isTooBig);
+      else this.#pass(group, slot, target, isTooBig);
+    }
+    this.#write(made);
   }
 
   /** Step 10 for what goes to other peers. */
@@ -365,6 +387,7 @@ export class Inbound {
         return;
       }
       reason = verdict.inbound(packet, slab, offset, slot, (clock[0] / 1000) | 0, count);
+      if (reason === 0) reason = this.#pacing.limit(verdict.policy, this.#bytesOf(group));
       this.#note(group, slot, reason, verdict.rule, count);
       this.#live.note(packet, slot, verdict.target, reason, verdict.rule, count);
       if (reason !== 0) this.#answer(reason, offset, slot);
@@ -372,21 +395,38 @@ export class Inbound {
     groups[group + GROUP.verdict] = reason;
     if (reason !== 0) return countDrop(this.#counters, slot, reason, count);
     if (verdict.policy !== undefined) clampMss(packet, slab, offset, verdict.mtu);
-    if (this.#shaping.isUsed && !this.#mayGo(group, slot, offset, verdict.target)) groups[group + GROUP.verdict] = HELD;
-    else this.#pass(group, slot, verdict.target, verdict.isTooBig);
+    if (this.#pacing.isEarly) this.#hold(group, slot, verdict.target, true);
+    else this.#shape(group, slot, verdict.target, verdict.isTooBig);
   }
 
-  /** Step 9. False if the group's packets were held back, each by itself. */
-  #mayGo(group: number, slot: number, offset: number, target: number): boolean {
+  /** Bytes on the overlay of a group's packets. */
+  #bytesOf(group: number): number {
+    const { groups } = this.#queue;
+    return groups[group + GROUP.length] + (groups[group + GROUP.count] - 1) * groups[group + GROUP.header];
+  }
+
+  /** Step 9, and what follows for what may go. */
+  #shape(group: number, slot: number, target: number, isTooBig: boolean): void {
     const { rows, groups } = this.#queue;
-    const count = groups[group + GROUP.count];
-    const bytes = groups[group + GROUP.length] + (count - 1) * groups[group + GROUP.header];
-    if (this.#shaping.admit(slot, offset, bytes, count)) return true;
-    for (let row = groups[group + GROUP.first]; row >= 0; row = rows[row * ROW.words + ROW.next]) {
-      rows[row * ROW.words + ROW_TARGET] = target;
-      this.#shaping.hold(slot, row * ROW.words, rows[row * ROW.words + ROW.length], 1);
+    if (this.#shaping.isUsed) {
+      const offset = rows[groups[group + GROUP.first] * ROW.words + ROW.offset];
+      if (!this.#shaping.admit(slot, offset, this.#bytesOf(group), groups[group + GROUP.count])) {
+        return this.#hold(group, slot, target, false);
+      }
     }
-    return false;
+    this.#pass(group, slot, target, isTooBig);
+  }
+
+  /** Lets a group's packets wait, each by itself: for the rate of their rule or flow, or for the peering's. */
+  #hold(group: number, slot: number, target: number, isPaced: boolean): void {
+    const { rows, groups } = this.#queue;
+    groups[group + GROUP.verdict] = HELD;
+    for (let row = groups[group + GROUP.first]; row >= 0; row = rows[row * ROW.words + ROW.next]) {
+      const at = row * ROW.words;
+      rows[at + ROW_TARGET] = target;
+      if (isPaced) this.#pacing.hold(slot, at, 1);
+      else this.#shaping.hold(slot, at, rows[at + ROW.length], 1);
+    }
   }
 
   /** Sends a group on its way: to the TUN, or to another peer. */

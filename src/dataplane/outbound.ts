@@ -5,7 +5,7 @@
  *   2. parse      malformed ones are dropped
  *   3. decide     where it goes and whether it may (verdict.ts)
  *   4. clamp      in a gateway, a SYN's segment size is lowered to what the tunnel carries
- *   5. shape      what is beyond the peering's rate waits, and goes on from here when its turn comes
+ *   5. shape      what is beyond the rate of its rule, its flow or the peering waits, and goes on from here when its turn comes
  *   6. key        the peer's current key and the next counters; without a session the packet waits (staged)
  *   7. seal       the batch, cut into segments, padded
  *   8. send       in runs of equal datagrams
@@ -31,6 +31,8 @@ import { callsForLull } from './moderation.ts';
 import { noteSent } from './probes.ts';
 import type { ProbeMemory } from './probes.ts';
 import type { OutboundOrder, Report } from './messages.ts';
+import { HeldRows } from './held-rows.ts';
+import { Pacing } from './pacing.ts';
 import { Seen } from './seen.ts';
 import { Shaping } from './shaping.ts';
 import { Verdict } from './verdict.ts';
@@ -66,12 +68,15 @@ export class Outbound {
   readonly #keyUsedAt = new Float64Array(MAX_PEERS).fill(-Infinity);
   readonly #staging = new Map<number, Staging>();
   readonly #shaping: Shaping;
+  readonly #pacing: Pacing;
 
   constructor(queue: OutboundQueue, counters: Counters, report: (report: Report) => void) {
     this.#queue = queue;
     this.#counters = counters;
     this.#report = report;
-    this.#shaping = new Shaping(queue, counters);
+    const held = new HeldRows(queue);
+    this.#shaping = new Shaping(queue, counters, held);
+    this.#pacing = new Pacing(queue, counters, held);
   }
 
   /** Whether the last batch was one of few and small packets. */
@@ -89,13 +94,14 @@ export class Outbound {
       const last = (count - 1) * ROW.words;
       this.isLull = callsForLull(count, rows[last + ROW.offset] + rows[last + ROW.length]);
     }
+    if (this.#pacing.waiting > 0) this.#releasePaced();
     if (this.#shaping.waiting > 0) this.#release();
     return transit > 0 ? transit + Math.max(count, 0) : count;
   }
 
   /** ms until a packet that was held back may go; Infinity if none waits. */
   delay(): number {
-    return this.#shaping.delay();
+    return Math.min(this.#pacing.delay(), this.#shaping.delay());
   }
 
   /** Sends what the inbound thread handed on. */
@@ -135,6 +141,7 @@ export class Outbound {
         break;
       case 'policy':
         this.#verdict.policy = new Policy(order.program, order.flows, order.counters);
+        this.#pacing.use(order.program, order.flows.tags.length);
         break;
       case 'flowLog':
         this.#seen.use(order.into);
@@ -181,26 +188,47 @@ export class Outbound {
     if (segments === 0) return this.#drop(row, -1, DROP['malformed-packet'], 1);
     if (!packet.parse(slab, offset, rows[row + ROW.length])) return this.#drop(row, -1, packet.fault, 1);
     const verdict = this.#verdict;
-    const reason = verdict.outbound(packet, slab, offset, (clock[0] / 1000) | 0, segments);
+    let reason = verdict.outbound(packet, slab, offset, (clock[0] / 1000) | 0, segments);
+    if (reason === 0) reason = this.#pacing.limit(verdict.policy, this.#bytesOf(row, segments));
     const slot = verdict.target < BLACKHOLE ? verdict.target : -1;
     this.#note(row, slot, reason, verdict.rule, segments);
     this.#live.note(packet, -1, verdict.target, reason, verdict.rule, segments);
     if (reason !== 0) return this.#drop(row, slot, reason, segments);
     if (verdict.policy !== undefined) clampMss(packet, slab, offset, verdict.mtu);
-    this.#admit(row, slot, segments);
+    if (!this.#pacing.isEarly) return this.#admit(row, slot, segments);
+    rows[row + ROW.key] = 0;
+    this.#pacing.hold(slot, row, segments);
+  }
+
+  /** Bytes on the overlay of a row's packets. */
+  #bytesOf(row: number, segments: number): number {
+    const { rows } = this.#queue;
+    return rows[row + ROW.length] + (segments - 1) * rows[row + ROW.header];
   }
 
   /** Steps 5 and 6 for a row that goes to the peer in `slot`. */
   #admit(row: number, slot: number, segments: number): void {
     if (this.#shaping.isUsed) {
       const { rows } = this.#queue;
-      const bytes = rows[row + ROW.length] + (segments - 1) * rows[row + ROW.header];
+      const bytes = this.#bytesOf(row, segments);
       if (!this.#shaping.admit(slot, rows[row + ROW.offset], bytes, segments)) {
         rows[row + ROW.key] = 0;
         return this.#shaping.hold(slot, row, bytes, segments);
       }
     }
     this.#address(row, slot, segments);
+  }
+
+  /** Steps 5 to 8 for what was held back for the rate of a rule or flow and may go now. */
+  #releasePaced(): void {
+    const { rows } = this.#queue;
+    for (let count = this.#pacing.release(); count > 0; count = this.#pacing.release()) {
+      for (let row = 0; row < count * ROW.words; row += ROW.words) {
+        this.#admit(row, rows[row + ROW.peer], rows[row + ROW.segments]);
+      }
+      this.#transmit(count);
+      this.#pacing.done();
+    }
   }
 
   /** Steps 6 to 8 for what was held back and may go now. */
@@ -283,9 +311,8 @@ export class Outbound {
   }
 
   #note(row: number, slot: number, reason: number, rule: number, count: number): void {
-    const { rows, clock } = this.#queue;
-    const bytes = rows[row + ROW.length] + (count - 1) * rows[row + ROW.header];
-    this.#seen.note(this.#packet, slot, reason, rule, count, bytes, (clock[0] / 1000) | 0);
+    const seconds = (this.#queue.clock[0] / 1000) | 0;
+    this.#seen.note(this.#packet, slot, reason, rule, count, this.#bytesOf(row, count), seconds);
   }
 
   #drop(row: number, slot: number, reason: number, count: number): void {
@@ -376,6 +403,7 @@ export class Outbound {
   #forget(slot: number): void {
     this.#discardStaged(slot);
     this.#shaping.forget(slot);
+    this.#pacing.forget(slot);
     this.#key[slot] = 0;
     this.#verdict.acls[slot] = -1;
     this.#wantedAt[slot] = -Infinity;

@@ -1,22 +1,12 @@
-/**
- * What one direction holds back for its rate: packets wait in the part of the slab that no read or receive writes, so that
- * they are sealed or written right from there. Places are of two sizes, for packets and for super-packets, and all of them
- * are there from the start: what finds none is dropped.
- */
-import { Places, Shape } from '../policy/shaper.ts';
+/** What one direction holds back for the rates of its peerings, in classes. */
+import { Shape } from '../policy/shaper.ts';
 import type { ShapeSpec } from '../policy/shaper.ts';
 import { DROP } from '../wire/drop.ts';
 import { ROW } from '../nic/layout.ts';
 import type { Queue } from '../nic/index.ts';
 import { countDrop } from './counters.ts';
 import type { Counters } from './counters.ts';
-
-/** What is kept free before and behind a packet: vector instructions read beyond its end. */
-const MARGIN = 64;
-const SMALL = 2048;
-const LARGE = 65_536 + 4 * MARGIN;
-/** How many packets of at most `SMALL - 2 * MARGIN` bytes; super-packets have the rest. */
-const SMALL_PLACES = 4096;
+import type { HeldRows } from './held-rows.ts';
 
 /** When three places of four are taken, a class that holds this many packets gets no more: the rest is for others. */
 const FAIR_SHARE = 16;
@@ -42,30 +32,17 @@ export class Shaping {
   /** Where in `#slots` the next release begins. */
   #first = 0;
   readonly #leaving = new Set<number>();
-  readonly #places: Places;
-  /** The row of what waits in a place; its `ROW.peer` is the slot. */
-  readonly #descriptors: Int32Array;
-  /** Free places, linked by `Places.next`. */
-  #freeSmall = -1;
-  #freeLarge = -1;
-  #freeSmallCount = 0;
-  #freeLargeCount = 0;
-  readonly #largePlaces: number;
+  readonly #held: HeldRows;
   /** The places of what was last released. */
   readonly #released: Int32Array;
   #releasedCount = 0;
 
   /** Drops are counted in `counters`. */
-  constructor(queue: Queue, counters: Counters) {
+  constructor(queue: Queue, counters: Counters, held: HeldRows) {
     this.#queue = queue;
     this.#counters = counters;
-    const large = Math.floor((queue.slab.length - queue.reserve - SMALL_PLACES * SMALL) / LARGE);
-    this.#largePlaces = large;
-    const count = SMALL_PLACES + large;
-    this.#places = new Places(count);
-    this.#descriptors = new Int32Array(count * ROW.words);
+    this.#held = held;
     this.#released = new Int32Array(queue.rows.length / ROW.words);
-    for (let place = count - 1; place >= 0; place--) this.#free(place);
   }
 
   /** Sets, changes or, by `undefined`, takes away the shape of a peer. Its counters are those of the first order. */
@@ -75,7 +52,7 @@ export class Shaping {
     this.#leaving.delete(slot);
     if (spec !== undefined && shape === undefined) {
       while (this.#shapes.length <= slot) this.#shapes.push(undefined);
-      this.#shapes[slot] = new Shape(spec, this.#places, counters, now);
+      this.#shapes[slot] = new Shape(spec, this.#held.places, counters, now);
     } else if (spec !== undefined) {
       shape?.change(spec, now);
     } else if (shape !== undefined && shape.waiting > 0) {
@@ -92,7 +69,7 @@ export class Shaping {
     const shape = this.#shapes[slot];
     if (shape === undefined) return;
     for (let place = shape.evict(); place >= 0; place = shape.evict()) {
-      this.#free(place);
+      this.#held.free(place);
       this.waiting--;
     }
     this.#shapes[slot] = undefined;
@@ -115,23 +92,14 @@ export class Shaping {
   hold(slot: number, row: number, bytes: number, packets: number): void {
     const shape = this.#shapes[slot]!;
     const { slab, rows } = this.#queue;
-    const offset = rows[row + ROW.offset];
-    const length = rows[row + ROW.length];
-    const number = shape.classOf(dscpOf(slab, offset));
+    const number = shape.classOf(dscpOf(slab, rows[row + ROW.offset]));
     if (!shape.hasRoom(number, bytes, packets))
       return countDrop(this.#counters, slot, DROP['shaper-queue-full'], packets);
-    const place = this.#take(length, shape.held(number) < FAIR_SHARE);
+    const place = this.#held.store(row, slot, shape.held(number) < FAIR_SHARE);
     if (place < 0) {
       shape.countDrop(number, packets);
       return countDrop(this.#counters, slot, DROP['shaper-queue-full'], packets);
     }
-    const to = this.#offsetOf(place);
-    slab.copyWithin(to, offset, offset + length);
-    const descriptor = place * ROW.words;
-    for (let word = 0; word < ROW.words; word++) this.#descriptors[descriptor + word] = rows[row + word];
-    this.#descriptors[descriptor + ROW.offset] = to;
-    this.#descriptors[descriptor + ROW.key] = 0;
-    this.#descriptors[descriptor + ROW.peer] = slot;
     this.waiting++;
     shape.enqueue(number, place, bytes, packets);
   }
@@ -141,7 +109,7 @@ export class Shaping {
    * many as there are rows; `done` once they have gone.
    */
   release(): number {
-    const { rows, clock } = this.#queue;
+    const { clock } = this.#queue;
     let count = 0;
     for (let turn = 0; turn < this.#slots.length && count < this.#released.length; turn++) {
       const slot = this.#slots[(this.#first + turn) % this.#slots.length];
@@ -149,9 +117,7 @@ export class Shaping {
       while (count < this.#released.length) {
         const place = shape.dequeue(clock[0]);
         if (place < 0) break;
-        const row = count * ROW.words;
-        const descriptor = place * ROW.words;
-        for (let word = 0; word < ROW.words; word++) rows[row + word] = this.#descriptors[descriptor + word];
+        this.#held.load(place, count * ROW.words);
         this.#released[count++] = place;
       }
     }
@@ -163,7 +129,7 @@ export class Shaping {
 
   /** What was released has been sealed or written. */
   done(): void {
-    for (let number = 0; number < this.#releasedCount; number++) this.#free(this.#released[number]);
+    for (let number = 0; number < this.#releasedCount; number++) this.#held.free(this.#released[number]);
     this.#releasedCount = 0;
     if (this.#leaving.size > 0) this.#leave();
   }
@@ -192,40 +158,6 @@ export class Shaping {
     this.#slots = [...this.#shapes.keys()].filter((slot) => this.#shapes[slot] !== undefined);
     this.#first = 0;
     this.isUsed = this.#slots.length > 0;
-  }
-
-  /** A free place for `length` bytes, -1 if there is none; `needy`: the last of them too. */
-  #take(length: number, needy: boolean): number {
-    const { next } = this.#places;
-    if (length <= SMALL - 2 * MARGIN && this.#freeSmallCount > (needy ? 0 : SMALL_PLACES / 4)) {
-      const place = this.#freeSmall;
-      this.#freeSmall = next[place];
-      this.#freeSmallCount--;
-      return place;
-    }
-    if (this.#freeLargeCount <= (needy ? 0 : this.#largePlaces / 4)) return -1;
-    const place = this.#freeLarge;
-    this.#freeLarge = next[place];
-    this.#freeLargeCount--;
-    return place;
-  }
-
-  #free(place: number): void {
-    if (place < SMALL_PLACES) {
-      this.#places.next[place] = this.#freeSmall;
-      this.#freeSmall = place;
-      this.#freeSmallCount++;
-    } else {
-      this.#places.next[place] = this.#freeLarge;
-      this.#freeLarge = place;
-      this.#freeLargeCount++;
-    }
-  }
-
-  #offsetOf(place: number): number {
-    const { reserve } = this.#queue;
-    if (place < SMALL_PLACES) return reserve + place * SMALL + MARGIN;
-    return reserve + SMALL_PLACES * SMALL + (place - SMALL_PLACES) * LARGE + MARGIN;
   }
 }
 

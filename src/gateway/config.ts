@@ -195,6 +195,9 @@ export interface AclRuleConfig {
   readonly icmpType: number;
   /** -1 for any. */
   readonly icmpCode: number;
+  /** Bytes per second for all flows that the rule lets begin, and for each of them; left out, as much as will. */
+  readonly rate?: number;
+  readonly perFlow?: number;
   /** Where the file has the rule, counted from 1. */
   readonly line: number;
 }

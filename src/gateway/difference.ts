@@ -181,7 +181,7 @@ function leaf(key: string, value: unknown): Leaf {
 function inline(key: string, value: unknown): string {
   if (typeof value === 'number') {
     if (key.endsWith('Ms')) return duration(value);
-    if (key === 'rate') return value === 0 ? NONE : rate(value * 8);
+    if (key === 'rate' || key === 'perFlow') return value === 0 ? NONE : rate(value * 8);
     if (key === 'burst') return `${value}b`;
     return value === -1 ? 'all' : String(value);
   }

@@ -1,6 +1,7 @@
 import { DROP } from '../wire/drop.ts';
 import type { Packet } from '../wire/packet.ts';
 import { AclIndex, AclIndexBuilder } from './acl-index.ts';
+import { LIMIT } from './rate-limit.ts';
 
 /**
  * Lists of rules: the first that matches decides, and a default where none does. Access lists, security groups and
@@ -30,6 +31,9 @@ export interface AclRule {
   /** As numbered in the packet's own family; -1 for any. Otherwise the rule matches ICMP only. */
   readonly icmpType: number;
   readonly icmpCode: number;
+  /** Bytes per second for all flows that the rule lets begin, and for each of them; left out, as much as will. */
+  readonly rate?: number;
+  readonly perFlow?: number;
 }
 
 export interface AclSpec {
@@ -60,6 +64,8 @@ export interface AclProgram {
   readonly attachments: Int32Array;
   /** How many rule ids there are. */
   readonly ids: number;
+  /** By rule id, as `LIMIT` lays them out. */
+  readonly limits: Float64Array;
   /** Differs between programs that decide differently, and from 0. 20 bits. */
   readonly generation: number;
 }
@@ -90,12 +96,17 @@ export interface Attachments {
 export function compileAcls(specs: readonly AclSpec[], attachments?: Attachments): AclProgram {
   const lists: number[] = [];
   const rules: number[] = [];
+  const rates: (readonly [id: number, rate: number, perFlow: number])[] = [];
   const index = new AclIndexBuilder();
   for (const spec of specs) {
     const { otherwise, deniedByRule = DROP['acl-rule'], deniedByDefault = DROP['acl-default'] } = spec;
     const first = rules.length / RULE_WORDS;
     lists.push(first, otherwise === 'allow' ? 1 : 0, index.add(spec.rules), deniedByRule, deniedByDefault);
-    for (const [place, { icmpType, icmpCode, action, id = first + place }] of spec.rules.entries()) {
+    for (const [
+      place,
+      { icmpType, icmpCode, action, id = first + place, rate = 0, perFlow = 0 },
+    ] of spec.rules.entries()) {
+      if (rate > 0 || perFlow > 0) rates.push([id, rate, perFlow]);
       rules.push(icmpType, icmpCode, action === 'allow' ? 1 : 0, id);
     }
   }
@@ -105,7 +116,10 @@ export function compileAcls(specs: readonly AclSpec[], attachments?: Attachments
     ids: rules.length / RULE_WORDS,
     generation: 0,
   };
+  const limits = new Float64Array(new SharedArrayBuffer(ids * LIMIT.words * Float64Array.BYTES_PER_ELEMENT));
+  for (const [id, rate, perFlow] of rates) limits.set([rate / 1000, perFlow / 1000], id * LIMIT.words);
   return {
+    limits,
     lists: shared(lists),
     rules: shared(rules),
     index: index.finish(),

@@ -25,6 +25,7 @@ export const DROP_REASONS = [
   'answer-limited',
   'probe-limited',
   'shaper-queue-full',
+  'rate-exceeded',
   // a peer's session
   'no-endpoint',
   'no-session',

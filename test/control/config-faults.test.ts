@@ -313,6 +313,21 @@ const FAULTS: readonly (readonly [from: string, to: string, fault: string])[] = 
     'acls.web[1].icmp: icmp with protocol 17; wanted protocol icmp, icmpv6, or no icmp (ISTHMUS_CONFIG_RULE)',
   ],
   [
+    'action: allow, direction: in',
+    'action: deny, «rate: 5mbit, direction: in',
+    'acls.web[0].rate: rate with action deny; wanted action allow, or no rate (ISTHMUS_CONFIG_RULE)',
+  ],
+  [
+    'action: allow, direction: in',
+    'action: deny, «per_flow: 5mbit, direction: in',
+    'acls.web[0].per_flow: per_flow with action deny; wanted action allow, or no per_flow (ISTHMUS_CONFIG_RULE)',
+  ],
+  [
+    'action: allow, direction: in',
+    'action: allow, per_flow: «5, direction: in',
+    'acls.web[0].per_flow: 5 has no unit; wanted a rate with its unit such as 64kbit, 100mbit or 1gbit, 64kbit to 100gbit (ISTHMUS_CONFIG_RATE)',
+  ],
+  [
     'protocol: tcp',
     'protocol: «tpc',
     'acls.web[0].protocol: is "tpc" (did you mean "tcp"?); wanted all, icmp, igmp, ipip, tcp, udp, dccp, gre, esp, ah, icmpv6, sctp, udplite, or a number from 0 to 255 (ISTHMUS_CONFIG_VALUE)',

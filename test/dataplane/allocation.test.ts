@@ -84,7 +84,7 @@ function oneWay() {
   const inbound = new Inbound(inboundQueue, createCounters(), memoryEndpoints(), shared, () => undefined);
   outbound.apply({ type: 'routing', routing: routes(A, B) });
   inbound.apply({ type: 'routing', routing: routes(B, A) });
-  const rules = [rule({ protocol: 6 }), rule({ protocol: 17, ports: [[53, 53]] })];
+  const rules = [rule({ protocol: 6 }), rule({ protocol: 17, ports: [[53, 53]], rate: 1e12, perFlow: 1e12 })];
   const program = compileAcls([{ rules, otherwise: 'deny' }]);
   for (const direction of [outbound, inbound]) {
     const counters = createPolicyCounters(program);

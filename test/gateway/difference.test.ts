@@ -68,6 +68,11 @@ const table: { what: string; edit: [RegExp | string, string][]; changes: string[
       '~ peerings[beijing].shape.out.burst: none -> 64000b',
     ],
   },
+  {
+    what: 'rates of a rule',
+    edit: [['name: ping, action: allow', 'name: ping, action: allow, rate: 1mbit, per_flow: 64kbit']],
+    changes: ['~ acls[web].rules[ping].rate: none -> 1mbit', '~ acls[web].rules[ping].per_flow: none -> 64kbit'],
+  },
   { what: 'a port', edit: [['listen: 51820', 'listen: 51821']], changes: ['~ gateway.listen: 51820 -> 51821'] },
   {
     what: 'an address to listen at',
