@@ -121,7 +121,7 @@ test('a file that cannot be changed to is answered with its place, and changes n
   await attempt((bad) => (bad.gateway['listen'] = 51999), 1, /cannot listen on UDP port 51999.*ISTHMUS_LISTEN/);
 
   // Somebody else's route to what a new peering is to have: the kernel refuses a second one.
-  await lab.ip('gwa', 'route', 'add', '10.99.0.0/16', 'dev', interfaceName(lab, 'a'));
+  await lab.ip('gwa', 'route', 'add', '10.99.0.0/16', 'dev', 'vpc');
   before.routes = (await host()).routes;
   const psk = await generatePsk(lab);
   await attempt(
