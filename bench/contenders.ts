@@ -1,5 +1,6 @@
 /** What is measured against what. */
 import { existsSync } from 'node:fs';
+import { join } from 'node:path';
 import {
   ISTHMUS,
   startIsthmus,
@@ -81,6 +82,55 @@ const isthmus =
   (lab: Lab, mtu?: number): Promise<Tunnel> =>
     startGateways(lab, mtu === undefined ? { cipher } : { cipher, mtu });
 
+const GROUPS = 4;
+const GROUP_RULES = 50;
+/** More than any machine of today carries, so that nothing waits for it. */
+const AMPLE_RATE = '100gbit';
+
+/** Puts everything to work that a router can be given: groups of 200 rules, two network ACLs, flow logs, shaping. */
+function asRouter(lab: Lab, file: GatewayFile): void {
+  const groups = Array.from({ length: GROUPS }, (_, group) => [`group-${group}`, groupOf(group)] as const);
+  const { gateway, peerings } = file;
+  file.security_groups = Object.fromEntries(groups);
+  file.network_acls = { vpc: networkAcl(), peering: networkAcl() };
+  gateway['security_groups'] = groups.map(([name]) => name);
+  gateway['network_acl'] = 'vpc';
+  gateway['flow_logs'] = [{ to: { file: join(lab.directory, `${String(gateway['name'])}.log`) }, interval: '60s' }];
+  for (const peering of peerings) {
+    peering['network_acl'] = 'peering';
+    peering['shape'] = { out: AMPLE_RATE, in: AMPLE_RATE };
+  }
+}
+
+/** A security group whose last rule, in the last group alone, lets everything in. */
+function groupOf(group: number): object {
+  const rules = Array.from({ length: GROUP_RULES }, (_, number) => ({
+    name: `other-${number}`,
+    protocol: number % 2 === 0 ? 'tcp' : 'udp',
+    source: `10.${group}.${number}.0/24`,
+    ports: 1 + number,
+  }));
+  if (group < GROUPS - 1) return { ingress: rules };
+  return { ingress: [...rules.slice(1), { name: 'all', protocol: 'all', source: ['0.0.0.0/0', '::/0'] }] };
+}
+
+/** A network ACL that lets everything pass, both ways, by its last rules. */
+function networkAcl(): object {
+  const denied = Array.from({ length: 20 }, (_, number) => ({
+    rule: 1 + number,
+    action: 'deny',
+    protocol: 'tcp',
+    cidr: `10.99.${number}.0/24`,
+    ports: 22,
+  }));
+  const rules = [
+    ...denied,
+    { rule: 100, action: 'allow', cidr: '0.0.0.0/0' },
+    { rule: 101, action: 'allow', cidr: '::/0' },
+  ];
+  return { ingress: rules, egress: rules };
+}
+
 export const CONTENDERS: readonly Contender[] = [
   { id: 'none', label: 'no tunnel', start: (lab) => startNothing(lab), jumbo: true, missing: never },
   {
@@ -106,6 +156,13 @@ export const CONTENDERS: readonly Contender[] = [
     missing: wireguardMissing,
   },
   { id: 'isthmus-aes', label: 'Isthmus, AES-256-GCM', start: isthmus('aes-256-gcm'), jumbo: true, missing: never },
+  {
+    id: 'isthmus-router',
+    label: 'Isthmus, AES-256-GCM, as a router',
+    start: (lab) => startGateways(lab, { cipher: 'aes-256-gcm', change: (file) => asRouter(lab, file) }),
+    jumbo: false,
+    missing: never,
+  },
   {
     id: 'isthmus-chacha',
     label: 'Isthmus, ChaCha20-Poly1305',

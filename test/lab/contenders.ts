@@ -199,6 +199,8 @@ export interface GatewayFile {
   gateway: Record<string, unknown>;
   peerings: Record<string, unknown>[];
   acls: Record<string, Record<string, unknown>[]>;
+  security_groups?: Record<string, object>;
+  network_acls?: Record<string, object>;
 }
 
 /** The configuration files of both gateways, as plain data: gateway A calls, gateway B is called; all may pass. */
