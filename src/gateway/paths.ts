@@ -144,6 +144,7 @@ export class Paths {
     const { probes } = this.#tunnel;
     if (probes === undefined || ends === undefined) return;
     takeAnswers(probes, peer.slot, (sequence, rtt, at) => liveness.answered(sequence, rtt, at));
+    liveness.heed(now, peer.activity.dataSentAt, peer.activity.receivedAt);
     const sequence = liveness.due(now);
     if (sequence < 0) return;
     const { from, to } = ends;

@@ -34,6 +34,13 @@ const LOSS_WINDOW = 100;
 /** A probe that is not answered after this share of the interval is late: the next ones follow at a quarter of it. */
 const LATE = 0.5;
 const HURRY = 0.25;
+/** Data was sent and nothing at all came back for so long: the path is asked at once, and at every turn of the clock. */
+const DOUBT_AFTER = 300;
+/** So many such questions, without an answer to any, bring the path down, ... */
+const DOUBT_PROBES = 6;
+/** ... but not before the first could be answered: so long, or so many round trips. */
+const DOUBT_LEAST = 400;
+const DOUBT_ROUND_TRIPS = 4;
 /**
  * The caller's thread was held up for longer than this, and could neither ask nor look: of such a time no more counts as
  * the path's silence.
@@ -62,6 +69,10 @@ export class Liveness {
   /** When each of the last probes was sent, by sequence; 0 when its fate is known. */
   readonly #out = new Float64Array(PROBES_OUT);
   readonly #fates: boolean[] = [];
+  #isDoubtful = false;
+  /** Questions since there is a doubt and no answer, and when the first was asked. */
+  #doubts = 0;
+  #doubtedAt = 0;
 
   constructor(timing: LivenessTiming) {
     this.timing = timing;
@@ -87,14 +98,25 @@ export class Liveness {
     return length === 0 ? 0 : this.#fates.filter((answered) => !answered).length / length;
   }
 
+  /** For a path with probes: when data was last sent, and anything at all last received; 0 for never. */
+  heed(now: number, sentAt: number, receivedAt: number): void {
+    this.#isDoubtful = this.#state === 'up' && sentAt > receivedAt && now - receivedAt > DOUBT_AFTER;
+    if (!this.#isDoubtful) this.#doubts = 0;
+  }
+
   /** The sequence number, 0 to 65535, of the probe that is to be sent now, or -1. */
   due(now: number): number {
     const { probe } = this.timing;
     if (probe === 0) return -1;
     const isLate = this.#state === 'up' && now - this.#signAt > probe * (1 + LATE);
-    if (now - this.#probedAt < (isLate ? probe * HURRY : probe)) return -1;
-    // At the interval, not at the ticks: a late tick must not make all later probes late.
-    this.#probedAt = now - this.#probedAt < 2 * probe && !isLate ? this.#probedAt + probe : now;
+    if (this.#isDoubtful) {
+      this.#probedAt = now;
+      if (this.#doubts++ === 0) this.#doubtedAt = now;
+    } else {
+      if (now - this.#probedAt < (isLate ? probe * HURRY : probe)) return -1;
+      // At the interval, not at the ticks: a late tick must not make all later probes late.
+      this.#probedAt = now - this.#probedAt < 2 * probe && !isLate ? this.#probedAt + probe : now;
+    }
     this.#sequence = (this.#sequence + 1) & 0xffff;
     const place = this.#sequence % PROBES_OUT;
     if (this.#out[place] !== 0) this.#settle(place, false);
@@ -112,6 +134,7 @@ export class Liveness {
       this.#jitter += (Math.abs(rtt - this.#lastRtt) - this.#jitter) * JITTER_WEIGHT;
     }
     this.#lastRtt = rtt;
+    this.#doubts = 0;
     this.#sign(at);
   }
 
@@ -133,12 +156,13 @@ export class Liveness {
     for (let place = 0; place < PROBES_OUT; place++) {
       if (this.#out[place] !== 0 && now - this.#out[place] > downAfter) this.#settle(place, false);
     }
-    const isSilent = now - this.#signAt > downAfter;
+    const isSilent = now - this.#signAt > downAfter || this.#isDisproved(now);
     if (this.#state === 'up') {
       if (now - this.#upSince > FORGIVEN_AFTER) this.#falls = 0;
       if (isSilent) {
         this.#state = 'down';
         this.#falls++;
+        this.#signAt = -Infinity;
       }
     } else if (this.#state === 'unknown') {
       if (!isSilent) this.#rise(now);
@@ -153,10 +177,17 @@ export class Liveness {
     return this.#state !== before;
   }
 
+  /** Whether none of the questions that a doubt gave rise to was answered. */
+  #isDisproved(now: number): boolean {
+    const patience = Math.max(DOUBT_LEAST, (this.#rtt ?? 0) * DOUBT_ROUND_TRIPS);
+    return this.#doubts >= DOUBT_PROBES && now - this.#doubtedAt > patience;
+  }
+
   /** Takes a time in which nobody looked out of the account. */
   #excuse(time: number, now: number): void {
     if (time <= 0) return;
     this.#signAt = Math.min(this.#signAt + time, now);
+    this.#doubtedAt = Math.min(this.#doubtedAt + time, now);
     for (let place = 0; place < PROBES_OUT; place++) if (this.#out[place] !== 0) this.#out[place] += time;
   }
 

@@ -62,6 +62,42 @@ test('whenever a path is cut, it is down within 3 s', (t) => {
   }
 });
 
+test('a path on which data goes out and nothing comes back is down within 1.4 s, before a TCP sender tries for the fourth time', (t) => {
+  for (let phase = 0; phase < 1000; phase += TICK) {
+    const path = new Liveness(PROBED);
+    const cutAt = 10_000 + phase;
+    let fellAt = -1;
+    const coming: { sequence: number; at: number }[] = [];
+    for (let now = 0; now <= 20_000; now += TICK) {
+      for (const { sequence, at } of coming.splice(0)) path.answered(sequence, TICK, at);
+      path.heed(now, now, Math.min(now, cutAt));
+      if (path.advance(now) && path.state === 'down') fellAt = now;
+      const sequence = path.due(now);
+      if (sequence >= 0 && now < cutAt) coming.push({ sequence, at: now + TICK });
+    }
+    t.is(path.state, 'down');
+    t.true(fellAt > cutAt && fellAt - cutAt <= 1400, `cut at ${cutAt}, down at ${fellAt}`);
+  }
+});
+
+test('data that nobody answers, as a stream in one direction, is no fault of a path that answers probes', (t) => {
+  const path = new Liveness(PROBED);
+  let receivedAt = 0;
+  let asked = 0;
+  for (let now = 0; now <= 60_000; now += TICK) {
+    path.heed(now, now, receivedAt);
+    path.advance(now);
+    const sequence = path.due(now);
+    if (sequence < 0) continue;
+    asked++;
+    if (asked % 50 === 0) continue;
+    path.answered(sequence, 5, now + 5);
+    receivedAt = now + 5;
+  }
+  t.is(path.state, 'up');
+  t.true(asked < 60 * 4, `asked ${asked} times in a minute`);
+});
+
 test('a single lost probe, and two, do not bring a path down', (t) => {
   for (const lost of [1, 2]) {
     const world = new World();
