@@ -27,7 +27,7 @@ import type { Sighting } from './last-seen.ts';
 import { Live } from './live.ts';
 import type { LiveEnd, LiveStep } from './live.ts';
 import { changeLink } from './link.ts';
-import type { LinkChange, LinkState } from './link.ts';
+import type { LinkState } from './link.ts';
 import { automaticMtu, changeRoutes, configureLink, enableForwarding } from './network.ts';
 import { Learning } from './learning.ts';
 import { Paths } from './paths.ts';
@@ -166,12 +166,12 @@ export class Gateway {
       throw new IsthmusError('ISTHMUS_RELOAD', `${refused.join(', ')} can't change while the gateway runs: restart it`);
     }
     const [was, is] = [await linkOf(before, this.tunnel.mtu), await linkOf(next)];
-    this.#listen(next.listen);
-    let link: LinkChange;
+    const link = await changeLink(this.tunnel.name, was, is, this.#log);
     try {
-      link = await changeLink(this.tunnel.name, was, is, this.#log);
+      // Last of what can be refused: what comes to the old port while the new one is tried would be lost.
+      this.#listen(next.listen);
     } catch (error) {
-      this.#listen(before.listen);
+      await link.undo();
       throw error;
     }
     const moved = this.tunnel.together(() => this.#change(next));
