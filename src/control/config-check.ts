@@ -29,7 +29,7 @@ export function checkConfig(root: unknown, locate: Locate, report: Report): void
   checkAcls(root, locate, report);
   checkAclReferences(root, peerings, report);
   checkBundles(root, peerings, locate, report);
-  checkShapes(peerings, locate, report);
+  checkShapes(root, peerings, locate, report);
   checkFlowLogs(root, peerings, report);
   checkOverlaps(root, peerings, locate, report);
   checkRoutes(root, peerings, locate, report);
@@ -99,7 +99,7 @@ function checkRule({ path, value }: Entry, report: Report): void {
 }
 
 /** In one direction no two classes share a name or a DSCP, and one at most takes what no other does. */
-function checkShapes(peerings: Entry[], locate: Locate, report: Report): void {
+function checkShapes(root: unknown, peerings: Entry[], locate: Locate, report: Report): void {
   for (const { path, value } of peerings) {
     for (const direction of ['out', 'in']) {
       const at = [...path, 'shape', direction, 'classes'];
@@ -107,12 +107,14 @@ function checkShapes(peerings: Entry[], locate: Locate, report: Report): void {
       checkNames(classes, `the classes of ${formatPath(at)}`, locate, report);
       const taken = new Map<number, Path>();
       for (const each of classes) checkClass(each, taken, locate, report);
+      checkClassRules(root, value, classes, locate, report);
     }
   }
 }
 
 function checkClass({ path, value }: Entry, taken: Map<number, Path>, locate: Locate, report: Report): void {
   const given = get(value, 'dscp');
+  if (given === undefined && get(value, 'rules') !== undefined) return;
   const entries = given === undefined ? [{ path, value: REST_OF_DSCPS }] : oneOrMore(given, [...path, 'dscp']);
   for (const entry of entries) {
     const number = given === undefined ? REST_OF_DSCPS : valid(dscp, entry.value);
@@ -127,6 +129,28 @@ function checkClass({ path, value }: Entry, taken: Map<number, Path>, locate: Lo
     const wanted = given === undefined ? 'one class at most without dscp' : 'each DSCP in one class';
     const as = given === undefined ? 'as does' : 'by';
     report(entry.path, 'ISTHMUS_CONFIG_SHAPE', `${what} ${as} ${formatPath(earlier)} (line ${line}); wanted ${wanted}`);
+  }
+}
+
+/** A class's rules are in the peering's access list, and each in one class. */
+function checkClassRules(root: unknown, peering: unknown, classes: Entry[], locate: Locate, report: Report): void {
+  const acl = get(peering, 'acl');
+  const list = acls(root).find(({ name }) => name === acl);
+  const known = list?.rules.flatMap(({ value }) => valid(text.name, get(value, 'name')) ?? []);
+  const taken = new Map<string, Path>();
+  for (const entry of classes.flatMap(({ path, value }) => oneOrMore(get(value, 'rules'), [...path, 'rules']))) {
+    const name = valid(text.name, entry.value);
+    if (name === undefined) continue;
+    const earlier = taken.get(name);
+    if (earlier === undefined) taken.set(name, entry.path);
+    else {
+      const by = `${text.shown(name)} is taken by ${formatPath(earlier)} (line ${locate(earlier).line})`;
+      report(entry.path, 'ISTHMUS_CONFIG_SHAPE', `${by}; wanted each rule in one class`);
+    }
+    if (known === undefined || known.includes(name)) continue;
+    const wanted = known.length === 0 ? 'which names none' : `wanted one of ${known.join(', ')}`;
+    const message = `${text.shown(name)} is no rule of acls.${String(acl)}${didYouMean(name, known)}; ${wanted}`;
+    report(entry.path, 'ISTHMUS_CONFIG_SHAPE', message);
   }
 }
 

@@ -1,5 +1,6 @@
 /** The notations of rates, sizes and DSCPs, and the schema of a peering's `shape`. */
 import { z } from 'zod';
+import { takesTheRest } from '../gateway/config.ts';
 import type { ShapeClassConfig, ShapeConfig } from '../gateway/config.ts';
 import { IsthmusError } from '../gateway/errors.ts';
 import { didYouMean } from './config-nearest.ts';
@@ -83,6 +84,7 @@ const REST = { name: '(default)', dscp: [], priority: PRIORITY_DEFAULT, weight: 
 export const shapeClassSchema = mapping({
   name: leaf(text.name),
   dscp: oneOrMany(dscp, 1).default([]),
+  rules: oneOrMany(text.name, 1).optional(),
   priority: leaf((value) => text.integer(value, 1, 8)).default(PRIORITY_DEFAULT),
   weight: leaf((value) => text.integer(value, 1, 1000)).default(1),
   rate: leaf(rate).optional(),
@@ -114,7 +116,11 @@ function complete({
   burst?: number | undefined;
   classes: readonly RawClass[];
 }): ShapeConfig {
-  const named = classes.map(({ rate: own = 0, ...rest }): ShapeClassConfig => ({ ...rest, rate: own }));
-  const all = named.some(({ dscp }) => dscp.length === 0) ? named : [...named, REST];
+  const named = classes.map(({ rate: own = 0, rules, ...rest }): ShapeClassConfig => ({
+    ...rest,
+    ...(rules !== undefined && { rules }),
+    rate: own,
+  }));
+  const all = named.some(takesTheRest) ? named : [...named, REST];
   return { rate, burst: burst ?? Math.max(BURST_DEFAULT_LEAST, Math.round(rate * BURST_TIME)), classes: all };
 }

@@ -168,6 +168,7 @@ export class Inbound {
       case 'policy':
         this.#verdict.policy = new Policy(order.program, order.flows, order.counters);
         this.#pacing.use(order.program, order.flows.tags.length);
+        this.#shaping.useRules(order.program.names);
         break;
       case 'flowLog':
         this.#seen.use(order.into);
@@ -314,7 +315,7 @@ export class Inbound {
       const slot = rows[at + ROW.peer];
       const target = rows[at + ROW_TARGET];
       const isTooBig = target !== LOCAL && rows[at + ROW.length] > this.#verdict.mtu;
-      if (isPaced) this.#shape(group, slot, target, isTooBig);
+      if (isPaced) this.#shape(group, slot, target, this.#pacing.ruleOf(at / ROW.words), isTooBig);
       else this.#pass(group, slot, target, isTooBig);
     }
     this.#write(made);
@@ -395,8 +396,9 @@ export class Inbound {
     groups[group + GROUP.verdict] = reason;
     if (reason !== 0) return countDrop(this.#counters, slot, reason, count);
     if (verdict.policy !== undefined) clampMss(packet, slab, offset, verdict.mtu);
-    if (this.#pacing.isEarly) this.#hold(group, slot, verdict.target, true);
-    else this.#shape(group, slot, verdict.target, verdict.isTooBig);
+    const rule = verdict.policy === undefined ? -1 : verdict.policy.begunBy;
+    if (this.#pacing.isEarly) this.#hold(group, slot, verdict.target, rule, true);
+    else this.#shape(group, slot, verdict.target, rule, verdict.isTooBig);
   }
 
   /** Bytes on the overlay of a group's packets. */
@@ -406,26 +408,26 @@ export class Inbound {
   }
 
   /** Step 9, and what follows for what may go. */
-  #shape(group: number, slot: number, target: number, isTooBig: boolean): void {
+  #shape(group: number, slot: number, target: number, rule: number, isTooBig: boolean): void {
     const { rows, groups } = this.#queue;
     if (this.#shaping.isUsed) {
       const offset = rows[groups[group + GROUP.first] * ROW.words + ROW.offset];
-      if (!this.#shaping.admit(slot, offset, this.#bytesOf(group), groups[group + GROUP.count])) {
-        return this.#hold(group, slot, target, false);
+      if (!this.#shaping.admit(slot, offset, this.#bytesOf(group), groups[group + GROUP.count], rule)) {
+        return this.#hold(group, slot, target, rule, false);
       }
     }
     this.#pass(group, slot, target, isTooBig);
   }
 
   /** Lets a group's packets wait, each by itself: for the rate of their rule or flow, or for the peering's. */
-  #hold(group: number, slot: number, target: number, isPaced: boolean): void {
+  #hold(group: number, slot: number, target: number, rule: number, isPaced: boolean): void {
     const { rows, groups } = this.#queue;
     groups[group + GROUP.verdict] = HELD;
     for (let row = groups[group + GROUP.first]; row >= 0; row = rows[row * ROW.words + ROW.next]) {
       const at = row * ROW.words;
       rows[at + ROW_TARGET] = target;
-      if (isPaced) this.#pacing.hold(slot, at, 1);
-      else this.#shaping.hold(slot, at, rows[at + ROW.length], 1);
+      if (isPaced) this.#pacing.hold(slot, at, 1, rule);
+      else this.#shaping.hold(slot, at, rows[at + ROW.length], 1, rule);
     }
   }
 

@@ -116,7 +116,7 @@ export class Outbound {
       if (this.#packet.parse(slab, rows[row + ROW.offset], rows[row + ROW.length])) {
         this.#note(row, slot, DROP.none, -1, segments);
       }
-      this.#admit(row, slot, segments);
+      this.#admit(row, slot, segments, -1);
     }
     this.#transmit(count);
     return count;
@@ -142,6 +142,7 @@ export class Outbound {
       case 'policy':
         this.#verdict.policy = new Policy(order.program, order.flows, order.counters);
         this.#pacing.use(order.program, order.flows.tags.length);
+        this.#shaping.useRules(order.program.names);
         break;
       case 'flowLog':
         this.#seen.use(order.into);
@@ -195,9 +196,10 @@ export class Outbound {
     this.#live.note(packet, -1, verdict.target, reason, verdict.rule, segments);
     if (reason !== 0) return this.#drop(row, slot, reason, segments);
     if (verdict.policy !== undefined) clampMss(packet, slab, offset, verdict.mtu);
-    if (!this.#pacing.isEarly) return this.#admit(row, slot, segments);
+    const rule = verdict.policy === undefined ? -1 : verdict.policy.begunBy;
+    if (!this.#pacing.isEarly) return this.#admit(row, slot, segments, rule);
     rows[row + ROW.key] = 0;
-    this.#pacing.hold(slot, row, segments);
+    this.#pacing.hold(slot, row, segments, rule);
   }
 
   /** Bytes on the overlay of a row's packets. */
@@ -207,13 +209,13 @@ export class Outbound {
   }
 
   /** Steps 5 and 6 for a row that goes to the peer in `slot`. */
-  #admit(row: number, slot: number, segments: number): void {
+  #admit(row: number, slot: number, segments: number, rule: number): void {
     if (this.#shaping.isUsed) {
       const { rows } = this.#queue;
       const bytes = this.#bytesOf(row, segments);
-      if (!this.#shaping.admit(slot, rows[row + ROW.offset], bytes, segments)) {
+      if (!this.#shaping.admit(slot, rows[row + ROW.offset], bytes, segments, rule)) {
         rows[row + ROW.key] = 0;
-        return this.#shaping.hold(slot, row, bytes, segments);
+        return this.#shaping.hold(slot, row, bytes, segments, rule);
       }
     }
     this.#address(row, slot, segments);
@@ -224,7 +226,7 @@ export class Outbound {
     const { rows } = this.#queue;
     for (let count = this.#pacing.release(); count > 0; count = this.#pacing.release()) {
       for (let row = 0; row < count * ROW.words; row += ROW.words) {
-        this.#admit(row, rows[row + ROW.peer], rows[row + ROW.segments]);
+        this.#admit(row, rows[row + ROW.peer], rows[row + ROW.segments], this.#pacing.ruleOf(row / ROW.words));
       }
       this.#transmit(count);
       this.#pacing.done();

@@ -21,6 +21,8 @@ export class Pacing {
   readonly #left = new Float64Array(1);
   readonly #released: Int32Array;
   #releasedCount = 0;
+  /** By place: the rule that let the flow of what waits begin. */
+  readonly #rules: Int32Array;
 
   /** Drops are counted in `counters`. */
   constructor(queue: Queue, counters: Counters, held: HeldRows) {
@@ -28,6 +30,7 @@ export class Pacing {
     this.#counters = counters;
     this.#held = held;
     this.#departures = new Departures(held.count);
+    this.#rules = new Int32Array(held.count);
     this.#released = new Int32Array(queue.rows.length / ROW.words);
   }
 
@@ -56,10 +59,11 @@ export class Pacing {
   }
 
   /** Lets the packet of the row at word `row` wait, or drops it if there is no place. */
-  hold(slot: number, row: number, packets: number): void {
+  hold(slot: number, row: number, packets: number, rule: number): void {
     const place = this.#held.store(row, slot, false);
-    if (place < 0) countDrop(this.#counters, slot, DROP['rate-exceeded'], packets);
-    else this.#departures.push(place, this.#limits!.departure);
+    if (place < 0) return countDrop(this.#counters, slot, DROP['rate-exceeded'], packets);
+    this.#rules[place] = rule;
+    this.#departures.push(place, this.#limits!.departure);
   }
 
   /** The peer is gone, and so is what waits for it: its place is freed when its time comes. */
@@ -89,6 +93,11 @@ export class Pacing {
     }
     this.#releasedCount = count;
     return count;
+  }
+
+  /** The rule of what was released to row `number`. */
+  ruleOf(number: number): number {
+    return this.#rules[this.#released[number]];
   }
 
   done(): void {

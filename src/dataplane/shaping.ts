@@ -33,6 +33,7 @@ export class Shaping {
   #first = 0;
   readonly #leaving = new Set<number>();
   readonly #held: HeldRows;
+  #ruleNames: readonly string[] = [];
   /** The places of what was last released. */
   readonly #released: Int32Array;
   #releasedCount = 0;
@@ -45,6 +46,12 @@ export class Shaping {
     this.#released = new Int32Array(queue.rows.length / ROW.words);
   }
 
+  /** Says what rules are called, by their ids: classes name some. */
+  useRules(names: readonly string[]): void {
+    this.#ruleNames = names;
+    for (const slot of this.#slots) this.#shapes[slot]!.useRules(names);
+  }
+
   /** Sets, changes or, by `undefined`, takes away the shape of a peer. Its counters are those of the first order. */
   set(slot: number, spec: ShapeSpec | undefined, counters: Float64Array): void {
     const now = this.#queue.clock[0];
@@ -52,7 +59,7 @@ export class Shaping {
     this.#leaving.delete(slot);
     if (spec !== undefined && shape === undefined) {
       while (this.#shapes.length <= slot) this.#shapes.push(undefined);
-      this.#shapes[slot] = new Shape(spec, this.#held.places, counters, now);
+      this.#shapes[slot] = new Shape(spec, this.#held.places, counters, now, this.#ruleNames);
     } else if (spec !== undefined) {
       shape?.change(spec, now);
     } else if (shape !== undefined && shape.waiting > 0) {
@@ -78,21 +85,21 @@ export class Shaping {
   }
 
   /**
-   * Whether a packet may go at once. `offset`: of its IP header; `bytes` on the overlay, `packets` on the wire. If not,
+   * Whether a packet may go at once. `offset`: of its IP header; `rule` let its flow begin; `bytes` on the overlay, `packets` on the wire. If not,
    * it is the caller's to `hold`, with all of its rows.
    */
-  admit(slot: number, offset: number, bytes: number, packets: number): boolean {
+  admit(slot: number, offset: number, bytes: number, packets: number, rule: number): boolean {
     const shape = this.#shapes[slot];
     if (shape === undefined) return true;
     const { slab, clock } = this.#queue;
-    return shape.admit(shape.classOf(dscpOf(slab, offset)), bytes, packets, clock[0]);
+    return shape.admit(shape.classOf(dscpOf(slab, offset), rule), bytes, packets, clock[0]);
   }
 
   /** Lets the packet of the row at word `row` wait, or drops it if there is no room. */
-  hold(slot: number, row: number, bytes: number, packets: number): void {
+  hold(slot: number, row: number, bytes: number, packets: number, rule: number): void {
     const shape = this.#shapes[slot]!;
     const { slab, rows } = this.#queue;
-    const number = shape.classOf(dscpOf(slab, rows[row + ROW.offset]));
+    const number = shape.classOf(dscpOf(slab, rows[row + ROW.offset]), rule);
     if (!shape.hasRoom(number, bytes, packets))
       return countDrop(this.#counters, slot, DROP['shaper-queue-full'], packets);
     const place = this.#held.store(row, slot, shape.held(number) < FAIR_SHARE);

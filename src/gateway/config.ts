@@ -5,6 +5,7 @@ import type { TableSpec } from '../routing/route-tables.ts';
 
 // Control checks addresses by these and may import nothing below the gateway.
 export { canonical, hasHostBits, overlaps } from '../routing/prefix.ts';
+export { takesTheRest } from '../policy/shaper.ts';
 export { DOWN_AFTER_PROBES, PROBE_INTERVAL, UP_AFTER } from '../session/liveness.ts';
 export { comparePrefixes } from '../routing/route-table.ts';
 export { BLACKHOLE, BUNDLE, LOCAL } from '../routing/target.ts';

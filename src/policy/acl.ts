@@ -66,6 +66,8 @@ export interface AclProgram {
   readonly ids: number;
   /** By rule id, as `LIMIT` lays them out. */
   readonly limits: Float64Array;
+  /** By rule id; of ids without a rule the empty text. */
+  readonly names: readonly string[];
   /** Differs between programs that decide differently, and from 0. 20 bits. */
   readonly generation: number;
 }
@@ -96,6 +98,7 @@ export interface Attachments {
 export function compileAcls(specs: readonly AclSpec[], attachments?: Attachments): AclProgram {
   const lists: number[] = [];
   const rules: number[] = [];
+  const names = new Map<number, string>();
   const rates: (readonly [id: number, rate: number, perFlow: number])[] = [];
   const index = new AclIndexBuilder();
   for (const spec of specs) {
@@ -104,8 +107,9 @@ export function compileAcls(specs: readonly AclSpec[], attachments?: Attachments
     lists.push(first, otherwise === 'allow' ? 1 : 0, index.add(spec.rules), deniedByRule, deniedByDefault);
     for (const [
       place,
-      { icmpType, icmpCode, action, id = first + place, rate = 0, perFlow = 0 },
+      { name, icmpType, icmpCode, action, id = first + place, rate = 0, perFlow = 0 },
     ] of spec.rules.entries()) {
+      names.set(id, name);
       if (rate > 0 || perFlow > 0) rates.push([id, rate, perFlow]);
       rules.push(icmpType, icmpCode, action === 'allow' ? 1 : 0, id);
     }
@@ -120,6 +124,7 @@ export function compileAcls(specs: readonly AclSpec[], attachments?: Attachments
   for (const [id, rate, perFlow] of rates) limits.set([rate / 1000, perFlow / 1000], id * LIMIT.words);
   return {
     limits,
+    names: Array.from({ length: ids }, (_, id) => names.get(id) ?? ''),
     lists: shared(lists),
     rules: shared(rules),
     index: index.finish(),

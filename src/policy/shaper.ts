@@ -14,14 +14,21 @@
 
 export interface ClassSpec {
   readonly name: string;
-  /** The DSCPs (RFC 2474) of its packets; a class without any takes what no other does. Exactly one has none. */
+  /** The DSCPs (RFC 2474) of its packets. */
   readonly dscp: readonly number[];
+  /** Names of rules: what they let begin is in this class, whatever its DSCP. */
+  readonly rules?: readonly string[];
   /** 1 is served first. */
   readonly priority: number;
   /** Its share among the classes of the same priority. */
   readonly weight: number;
   /** Bytes per second that it may have at most; 0: as much as the shape. */
   readonly rate: number;
+}
+
+/** Whether a class takes what no other does. Exactly one of a shape is so. */
+export function takesTheRest({ dscp, rules = [] }: ClassSpec): boolean {
+  return dscp.length === 0 && rules.length === 0;
 }
 
 export interface ShapeSpec {
@@ -81,6 +88,9 @@ export class Shape {
   readonly #counters: Float64Array;
   /** The class of each DSCP. */
   readonly #classOf = new Uint8Array(64);
+  /** One more than the class of each rule, by its id; 0: by its DSCP. */
+  #classOfRule = new Uint8Array(0);
+  #ruleNames: readonly string[];
   readonly #levelOf = new Int32Array(MAX_CLASSES);
   readonly #weight = new Float64Array(MAX_CLASSES);
   /** Bytes per ms; 0: no rate of its own. */
@@ -99,9 +109,10 @@ export class Shape {
   #classes = 0;
   #levels = 0;
 
-  /** `counters` as `createClassCounters` makes them; `now`: the buckets are full then. */
-  constructor(spec: ShapeSpec, places: Places, counters: Float64Array, now: number) {
+  /** `counters` as `createClassCounters` makes them; `now`: the buckets are full then; `ruleNames` as `useRules` has them. */
+  constructor(spec: ShapeSpec, places: Places, counters: Float64Array, now: number, ruleNames: readonly string[] = []) {
     this.spec = spec;
+    this.#ruleNames = ruleNames;
     this.#places = places;
     this.#counters = counters;
     this.#state[3] = now;
@@ -135,7 +146,7 @@ export class Shape {
     this.#use(spec);
     this.#tokens.fill(Math.min(debt, spec.burst));
     for (let number = 0; number < this.#classes; number++) this.#classTokens[number] = this.#classBurst(number);
-    const rest = spec.classes.findIndex(({ dscp }) => dscp.length === 0);
+    const rest = spec.classes.findIndex(takesTheRest);
     for (const { name, head, tokens, counts } of before) {
       const number = spec.classes.findIndex((each) => each.name === name);
       if (number >= 0) {
@@ -151,9 +162,20 @@ export class Shape {
     }
   }
 
-  /** The number of the class that packets of this DSCP belong to. */
-  classOf(dscp: number): number {
-    return this.#classOf[dscp];
+  /** Says what rules are called, by their ids. */
+  useRules(names: readonly string[]): void {
+    const { classes } = this.spec;
+    this.#ruleNames = names;
+    this.#classOfRule = Uint8Array.from(
+      names,
+      (name) => 1 + classes.findIndex(({ rules = [] }) => rules.includes(name)),
+    );
+  }
+
+  /** The number of the class that packets of this DSCP belong to, of a flow that this rule let begin; -1: none did. */
+  classOf(dscp: number, rule = -1): number {
+    const byRule = rule >= 0 && rule < this.#classOfRule.length ? this.#classOfRule[rule] : 0;
+    return byRule > 0 ? byRule - 1 : this.#classOf[dscp];
   }
 
   /**
@@ -247,9 +269,10 @@ export class Shape {
     this.#state[1] = burst;
     this.#state[2] = Math.min(QUEUE_MOST, Math.max(QUEUE_LEAST, (rate / 1000) * QUEUE_MS));
     this.#classes = classes.length;
+    this.useRules(this.#ruleNames);
     const priorities = [...new Set(classes.map(({ priority }) => priority))].sort((a, b) => a - b);
     this.#levels = priorities.length;
-    this.#classOf.fill(classes.findIndex(({ dscp }) => dscp.length === 0));
+    this.#classOf.fill(classes.findIndex(takesTheRest));
     for (const [number, { dscp, priority, weight, rate: own }] of classes.entries()) {
       for (const each of dscp) this.#classOf[each] = number;
       this.#levelOf[number] = priorities.indexOf(priority);

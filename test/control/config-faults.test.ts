@@ -479,6 +479,16 @@ const FAULTS: readonly (readonly [from: string, to: string, fault: string])[] = 
   ],
   [
     '    keepalive: 25s',
+    '    shape: {out: {rate: 1gbit, classes: [{name: bulk, rules: «wep}]}}',
+    'peerings[0].shape.out.classes[0].rules: "wep" is no rule of acls.web (did you mean "web"?); wanted one of web, ping (ISTHMUS_CONFIG_SHAPE)',
+  ],
+  [
+    '    keepalive: 25s',
+    '    shape: {out: {rate: 1gbit, classes: [{name: one, rules: web}, {name: two, rules: [«web]}]}}',
+    'peerings[0].shape.out.classes[1].rules[0]: "web" is taken by peerings[0].shape.out.classes[0].rules (line 17); wanted each rule in one class (ISTHMUS_CONFIG_SHAPE)',
+  ],
+  [
+    '    keepalive: 25s',
     '    shape: {out: {rate: 1gbit, classes: [{name: bulk}, «{name: other}]}}',
     'peerings[0].shape.out.classes[1]: has no dscp, and so takes the rest, as does peerings[0].shape.out.classes[0] (line 17); wanted one class at most without dscp (ISTHMUS_CONFIG_SHAPE)',
   ],

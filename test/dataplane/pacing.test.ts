@@ -1,11 +1,11 @@
 import test from 'ava';
-import { createClassCounters } from '../../src/policy/shaper.ts';
+import { CLASS_COUNTER, createClassCounters } from '../../src/policy/shaper.ts';
 import { ip, udp } from '../wire/packets.ts';
 import { joined, many, packetToA, packetToB, rule } from './gateways.ts';
 
 /** A packet of 1,000 bytes from behind `a` to behind `b`; `port` makes its flow. */
-function packet(number: number, port = 1000): Uint8Array {
-  const bytes = ip('172.31.0.1', '192.168.0.1', 17, udp(port, 2000, 972));
+function packet(number: number, port = 1000, to = 2000): Uint8Array {
+  const bytes = ip('172.31.0.1', '192.168.0.1', 17, udp(port, to, 972));
   new DataView(bytes.buffer).setInt32(28, number);
   return bytes;
 }
@@ -86,6 +86,37 @@ for (const direction of ['out', 'in'] as const) {
     run(1200);
     t.deepEqual(b.received, packets);
     t.deepEqual(node.drops(0), {});
+  });
+
+  test(`${direction}: a class by rule goes first, also after it waited for the rule's rate, until a reload ends it`, (t) => {
+    const { a, b, node, run } = limited(direction, {});
+    const thread = direction === 'out' ? node.outbound : node.inbound;
+    const common = { dscp: [], weight: 1, rate: 0 };
+    const classes = [
+      { ...common, name: 'first', priority: 1, rules: ['quick'] },
+      { ...common, name: 'rest', priority: 8 },
+    ];
+    const counters = createClassCounters();
+    const packetsOf = (number: number): number => counters[number * CLASS_COUNTER.words + CLASS_COUNTER.packets];
+    thread.apply({ type: 'shape', slot: 0, spec: { rate: 100_000, burst: 1500, classes }, counters });
+    const quick = rule({ name: 'quick', protocol: 17, ports: [[2001, 2001]], rate: 60_000 });
+    const all = rule({ name: 'all' });
+    node.judge([{ rules: [quick, all], otherwise: 'deny' }]);
+    const marked = many(30, (number) => packet(number, 1000, 2001));
+    a.send(...many(60, (number) => packet(number)), ...marked);
+    run(400);
+    const first = b.received.filter((bytes) => new DataView(bytes.buffer, bytes.byteOffset).getUint16(22) === 2001);
+    // 16 at once and 60 bytes each ms of 100: all of them, while the rest takes what is left.
+    t.deepEqual(first, marked);
+    t.is(packetsOf(0), 30);
+    t.true(packetsOf(1) < 20, `${packetsOf(1)} of the rest`);
+    run(1000);
+    t.is(b.received.length, 90);
+    node.judge([{ rules: [all], otherwise: 'deny' }]);
+    a.send(packet(1, 1001, 2001));
+    run(100);
+    t.is(packetsOf(0), 30);
+    t.is(packetsOf(1), 61);
   });
 
   test(`${direction}: a rule without a rate lets go on what waited, and a peer that is gone takes it along`, (t) => {
