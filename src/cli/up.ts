@@ -94,6 +94,7 @@ async function run(
       routes: () => gateway.routes(),
       flows: (query) => gateway.flows(query),
       reload,
+      trace: (query) => gateway.trace(query),
       follow: (query) => gateway.follow(query),
     }),
   );

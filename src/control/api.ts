@@ -13,6 +13,7 @@ import type { LiveEnd, LiveStep } from '../gateway/live.ts';
 import type { FlowQuery, FlowsAnswer } from '../gateway/flow-top.ts';
 import type { GatewayStatus, RoutesStatus } from '../gateway/status.ts';
 import { flowQuery } from './flow-query.ts';
+import type { TraceAnswer } from '../gateway/trace.ts';
 import { isAnswered } from './uapi-socket.ts';
 
 export interface ApiTarget {
@@ -21,6 +22,8 @@ export interface ApiTarget {
   flows(query: FlowQuery): Promise<FlowsAnswer>;
   /** Reads the file again; `dryRun`: changes nothing. */
   reload(dryRun: boolean): Promise<readonly Change[]>;
+  /** Answers what the query asks. */
+  trace(query: URLSearchParams): TraceAnswer;
   /** Follows what the query says. */
   follow(query: URLSearchParams): AsyncIterable<LiveStep | LiveEnd | undefined>;
 }
@@ -59,6 +62,7 @@ export const CALLS: Readonly<Record<string, (target: ApiTarget, query: URLSearch
   {
     'GET /v1/status': (target) => target.status(),
     'GET /v1/routes': (target) => target.routes(),
+    'GET /v1/trace': (target, query) => target.trace(query),
     'GET /v1/flows': (target, query) => target.flows(flowQuery(query)),
     'POST /v1/reload': async (target, query): Promise<ReloadAnswer> => ({
       changes: await target.reload(query.get('dry_run') === 'true'),

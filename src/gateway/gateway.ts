@@ -8,7 +8,9 @@ import { createCapture } from '../nic/capture.ts';
 import { aeadLibrary, bootTime, openTun } from '../nic/native.ts';
 import { FlowTable, createFlowTable } from '../policy/flow-table.ts';
 import type { FlowTableData } from '../policy/flow-table.ts';
+import { buildPrefixTable } from '../routing/prefix-table.ts';
 import { formatPrefix } from '../routing/prefix.ts';
+import { singleTable } from '../routing/routing.ts';
 import { timing } from '../session/constants.ts';
 import type { Credential } from '../session/identities.ts';
 import type { Peer } from '../session/peer.ts';
@@ -24,6 +26,7 @@ import { FlowWatch } from './flow-watch.ts';
 import type { FlowSink } from './flow-watch.ts';
 import { LastSeen } from './last-seen.ts';
 import type { Sighting } from './last-seen.ts';
+import { Explainer } from '../dataplane/explain.ts';
 import { Live } from './live.ts';
 import type { LiveEnd, LiveStep } from './live.ts';
 import { changeLink } from './link.ts';
@@ -35,6 +38,8 @@ import { answeringAddresses, compileRouting, kernelRoutes, routesStatus } from '
 import { Rules } from './rules.ts';
 import { Shapes } from './shaping.ts';
 import type { GatewayStatus, PeerStatus, RoutesStatus } from './status.ts';
+import { readQuestion, ruleText, trace } from './trace.ts';
+import type { TraceAnswer } from './trace.ts';
 import { Tunnel } from './tunnel.ts';
 import type { Ending, Log } from './tunnel.ts';
 import { flowsStatus } from './vitals.ts';
@@ -74,6 +79,7 @@ export class Gateway {
   readonly #live = new Live();
   readonly #flowWatch: FlowWatch;
   readonly #learning: Learning;
+  #routing = singleTable(buildPrefixTable([]), 0);
   #config: GatewayConfig;
   #rules: Rules;
   #restoreForwarding: () => void = () => undefined;
@@ -213,13 +219,32 @@ export class Gateway {
     };
   }
 
+  /** What would become of a packet: see `trace`. */
+  trace(query: URLSearchParams): TraceAnswer {
+    const question = readQuestion(query);
+    const { mtu, lists, bundles, isTransitFull } = this.tunnel;
+    const { program } = this.#rules;
+    const explainer = new Explainer({ routing: this.#routing, bundles, program, flows: this.#flows, mtu, lists });
+    const rules = this.#rules.status();
+    return trace(question, {
+      explainer,
+      routes: this.routes(),
+      mtu,
+      names: this.#names(),
+      peering: (name) => this.#peerStatus(this.#peerings.get(name)!),
+      rule: (id) => ruleText(this.#config.acls, rules[id]),
+      isTransitFull,
+      seconds: Math.floor(bootTime() / 1000),
+    });
+  }
+
   /** A live trace: see `Live.follow`. */
   follow(query: URLSearchParams): AsyncGenerator<LiveStep | LiveEnd | undefined> {
-    const peerings = new Map(Array.from(this.#peerings.values(), ({ config, peer }) => [peer.slot, config.name]));
+    const names = this.#names();
     const rules = this.#rules.status();
     return this.#live.follow(query, {
       follow: (into) => this.tunnel.follow(into),
-      name: (slot) => peerings.get(slot),
+      name: (slot) => names.get(slot),
       rule: (number) => rules.at(number)?.name,
     });
   }
@@ -365,8 +390,14 @@ export class Gateway {
     const slots = new Map(Array.from(peers, ([name, { slot }]) => [name, slot]));
     this.#paths.configure(this.#config, peers);
     this.#learning.configure(this.#config);
-    this.tunnel.setRouting(compileRouting(this.#learning.config, slots, this.#paths.targets));
+    this.#routing = compileRouting(this.#learning.config, slots, this.#paths.targets);
+    this.tunnel.setRouting(this.#routing);
     this.tunnel.setAddresses(answeringAddresses(this.#config.addresses));
+  }
+
+  /** Of the peerings, by slot. */
+  #names(): Map<number, string> {
+    return new Map(Array.from(this.#peerings.values(), ({ config, peer }) => [peer.slot, config.name]));
   }
 
   /** Finds the peer's endpoint, by its configuration or by memory, and calls it. */

@@ -7,6 +7,7 @@ import {
   bootTime,
   closeFd,
   createTransitRing,
+  isRingFull,
   endpoints,
   keys,
   openUdp,
@@ -88,6 +89,8 @@ export class Tunnel {
   probes: ProbeMemory | undefined;
   readonly #log: Log;
   readonly #timing: Timing;
+  readonly #ring = createTransitRing();
+  #bundles: BundleData = Int32Array.of(0);
   readonly #device: Device;
   readonly #outbound: DataThread<OutboundOrder>;
   readonly #inbound: DataThread<InboundOrder>;
@@ -133,7 +136,7 @@ export class Tunnel {
     this.ended = new Promise((resolve) => (this.#end = resolve));
     const failed = (error: Error): void => this.#end({ reason: 'failed', error });
     const report = (message: Report): void => this.#hear(message);
-    const ring = createTransitRing();
+    const ring = this.#ring;
     this.#outbound = new DataThread('outbound', tun, capture, ring, undefined, report, failed);
     this.#inbound = new DataThread('inbound', tun, capture, ring, this.#outbound.wakeFd, report, failed);
     const environment = {
@@ -215,6 +218,7 @@ export class Tunnel {
 
   /** All bundles anew, each with the paths that packets may take. */
   setBundles(bundles: BundleData): void {
+    this.#bundles = bundles;
     this.#orderBoth({ type: 'bundles', bundles });
   }
 
@@ -227,6 +231,21 @@ export class Tunnel {
   /** Sends a probe, which asks for a session where there is none. */
   probe(peer: Peer, packet: Uint8Array, sequence: number): void {
     this.#outbound.order({ type: 'probe', slot: peer.slot, packet, sequence });
+  }
+
+  /** By slot, the peers' lists as the threads know them. */
+  get lists(): ReadonlyMap<number, number> {
+    return this.#acls;
+  }
+
+  /** The bundles as the threads know them. */
+  get bundles(): BundleData {
+    return this.#bundles;
+  }
+
+  /** Whether what goes from peer to peer finds no room now. */
+  get isTransitFull(): boolean {
+    return isRingFull(this.#ring);
   }
 
   /** Has the threads note into these rings what they decide; undefined: no more. */

@@ -125,6 +125,12 @@ export function createTransitRing(): TransitRing {
   return new Int32Array(new SharedArrayBuffer(RING_BYTES));
 }
 
+/** Whether the ring may have no room for the largest packet. */
+export function isRingFull(ring: TransitRing): boolean {
+  const used = (Atomics.load(ring, RING.head) - Atomics.load(ring, RING.tail)) >>> 0;
+  return used > RING_BYTES - 256 - 2 * 65536;
+}
+
 /** What the outbound direction works in. */
 export function outboundMemory() {
   const memory = {

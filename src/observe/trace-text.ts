@@ -1,4 +1,12 @@
 import type { LiveEnd, LiveStep } from '../gateway/live.ts';
+import type { TraceAnswer } from '../gateway/trace.ts';
+
+/** A trace as people read it: a line for each step, then the verdict. */
+export function formatTrace({ steps, passes, reason, to }: TraceAnswer): string {
+  const lines = steps.map((step) => `${step.passes ? '  ' : 'x '}${step.step.padEnd(12)}${step.text}`);
+  const end = passes ? `passes, to ${to}` : `dropped: ${reason}`;
+  return `${[...lines, end].join('\n')}\n`;
+}
 
 const PROTOCOL_NAMES: Readonly<Partial<Record<number, string>>> = { 1: 'icmp', 6: 'tcp', 17: 'udp', 58: 'icmp' };
 const TCP_FLAGS = ['fin', 'syn', 'rst', 'psh', 'ack'];

@@ -93,6 +93,8 @@ export class FlowTable {
   #live = 0;
   #free = -1;
   #oldestFragments = -1;
+  /** Slots that count as taken, each by a track of fragments or not: see `hasRoom`. */
+  readonly #taken = new Map<number, boolean>();
   #oldestWeak = -1;
 
   constructor(data: FlowTableData) {
@@ -135,10 +137,20 @@ export class FlowTable {
     return -1;
   }
 
-  /** Whether `insert` would find a place for a flow with this key. */
-  hasRoom(key: FlowKey, seconds: number): boolean {
+  /**
+   * Whether `insert` would find a place for a flow with this key, or, `isFragments`, for a track of fragments, beside those
+   * that were asked for since `releaseRoom`. Nothing is changed but what this table itself remembers of that.
+   */
+  hasRoom(key: FlowKey, seconds: number, isFragments: boolean): boolean {
     this.#aim(key);
-    return this.#choose(seconds, true) >= 0;
+    const slot = this.#choose(seconds, !isFragments);
+    if (slot >= 0) this.#taken.set(slot, isFragments);
+    return slot >= 0;
+  }
+
+  /** Forgets what was asked for. */
+  releaseRoom(): void {
+    this.#taken.clear();
   }
 
   /** The id of the rule that let the flow at `slot` begin, or -1. */
@@ -254,6 +266,11 @@ export class FlowTable {
     this.#oldestWeak = -1;
     for (let slot = bucket; slot < bucket + BUCKET; slot++) {
       const tag = this.#tags[slot];
+      if (this.#taken.size > 0 && this.#taken.has(slot)) {
+        this.#live++;
+        if (this.#taken.get(slot) === true && this.#oldestFragments < 0) this.#oldestFragments = slot;
+        continue;
+      }
       if (tag === EMPTY || (tag !== BUSY && this.#expired(slot, seconds))) {
         this.#free = slot;
         continue;

@@ -155,6 +155,7 @@ export class Policy {
     this.begunBy = -1;
     this.flow = -1;
     const passage = this.#first;
+    if (!this.#tracks) this.#flows.releaseRoom();
     passage.peer = peer;
     passage.direction = direction;
     const verdict = this.#check(passage, packet, bytes, offset, lists, 1, seconds, count);
@@ -182,6 +183,7 @@ export class Policy {
     this.flow = -1;
     const first = this.#first;
     const second = this.#second;
+    if (!this.#tracks) this.#flows.releaseRoom();
     first.peer = from;
     first.direction = IN;
     second.peer = to;
@@ -315,7 +317,7 @@ export class Policy {
     const flows = this.#flows;
     this.begunBy = passage.rule;
     this.flow = passage.slot;
-    if (!this.#tracks) return passage.begins && !flows.hasRoom(passage.key, seconds) ? FLOW_TABLE_FULL : PASS;
+    if (!this.#tracks) return this.#hasRoom(passage, packet, seconds) ? PASS : FLOW_TABLE_FULL;
     if (passage.slot >= 0) {
       this.#goOn(passage, packet, bytes, offset, seconds, runs);
     } else if (passage.begins) {
@@ -332,6 +334,15 @@ export class Policy {
     }
     if (packet.fragment !== FRAGMENT.first) return PASS;
     return this.#admitFragments(passage, packet, seconds);
+  }
+
+  /** For a policy that only explains: whether what would begin has room, beside what begins at the other peering. */
+  #hasRoom({ key, begins, peer, direction }: Passage, packet: Packet, seconds: number): boolean {
+    const flows = this.#flows;
+    if (begins && !flows.hasRoom(key, seconds, false)) return false;
+    if (packet.fragment !== FRAGMENT.first) return true;
+    key.aimFragments(packet, peer, direction);
+    return flows.find(key, seconds) >= 0 || flows.hasRoom(key, seconds, true);
   }
 
   /** One more packet of a flow. */

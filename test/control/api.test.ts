@@ -9,6 +9,7 @@ import { IsthmusError } from '../../src/gateway/errors.ts';
 import type { Change } from '../../src/gateway/difference.ts';
 import type { FlowRow, FlowsAnswer } from '../../src/gateway/flow-top.ts';
 import type { LiveStep } from '../../src/gateway/live.ts';
+import type { TraceAnswer } from '../../src/gateway/trace.ts';
 import type { GatewayStatus, RoutesStatus, RouteStatus, ShapeClassStatus } from '../../src/gateway/status.ts';
 import { PEER, STATUS } from '../observe/samples.ts';
 import { described, faultsOf } from './api-schema.ts';
@@ -55,6 +56,14 @@ const ROUTES: RoutesStatus = {
   ],
 };
 
+const TRACE: TraceAnswer = {
+  ...{ passes: false, reason: 'source-not-local', from: 'local', to: null },
+  steps: [
+    { step: 'attachment', passes: true, text: 'comes in by local' },
+    { step: 'source', passes: false, text: '10.9.9.9 belongs to no attachment' },
+  ],
+};
+
 const STEP: LiveStep = {
   ...{ from: 'local', to: 'beijing', protocol: 6, source: '172.31.1.10', source_port: 1024, tcp_flags: 2 },
   ...{ destination: '192.168.1.10', destination_port: 443, icmp_type: -1, packets: 1, reason: null, rule: 'web/https' },
@@ -68,6 +77,7 @@ async function served(t: ExecutionContext, target: Partial<ApiTarget>): Promise<
     status: () => STATUS,
     reload: (dryRun) => Promise.resolve(dryRun ? CHANGES : []),
     routes: () => ROUTES,
+    trace: () => TRACE,
     flows: () => Promise.resolve(FLOWS),
     follow: () => Readable.from([STEP, { lost: 0 }]),
     ...target,
@@ -99,6 +109,7 @@ test('every answer is as docs/api.yaml says', async (t) => {
   for (const [call, query] of [
     ['GET /v1/status', ''],
     ['GET /v1/routes', ''],
+    ['GET /v1/trace', '?source=172.31.1.10&destination=192.168.1.10'],
     ['GET /v1/flows', ''],
     ['GET /v1/flows', '?sort=packets&limit=5&port=443'],
     ['POST /v1/reload', ''],

@@ -1,4 +1,5 @@
 import { COUNTER, MAX_PEERS, countDrop, createCounters, rowOf, sharedActivity } from '../../src/dataplane/counters.ts';
+import type { Programs } from '../../src/dataplane/explain.ts';
 import { Inbound } from '../../src/dataplane/inbound.ts';
 import { createLiveTrace, type LiveFilter, type LiveTraceData } from '../../src/dataplane/live.ts';
 import { SHARED, type InboundOrder, type OutboundOrder, type Report } from '../../src/dataplane/messages.ts';
@@ -9,8 +10,8 @@ import { BUFFER } from '../../src/nic/layout.ts';
 import { memoryEndpoints, memoryInbound, memoryOutbound } from '../../src/nic/memory.ts';
 import { createTransitRing, keys } from '../../src/nic/native.ts';
 import { keyPair } from '../../src/noise/x25519.ts';
-import { compileAcls, type AclSpec } from '../../src/policy/acl.ts';
-import { createFlowTable, FlowTable } from '../../src/policy/flow-table.ts';
+import { compileAcls, type AclProgram, type AclSpec } from '../../src/policy/acl.ts';
+import { createFlowTable, FlowTable, type FlowTableData } from '../../src/policy/flow-table.ts';
 import { parsePrefix } from '../../src/routing/prefix.ts';
 import { createPolicyCounters } from '../../src/policy/policy.ts';
 import { buildPrefixTable } from '../../src/routing/prefix-table.ts';
@@ -54,7 +55,9 @@ export class Node implements Host {
   readonly #inboundQueue: InboundQueue;
   readonly #underlay: Underlay;
   readonly #device: Device;
-  readonly #flows = createFlowTable(FLOWS, 1);
+  readonly #flows: FlowTableData;
+  #routing: RoutingProgram | undefined;
+  #program: AclProgram | undefined;
   readonly #outCounters = createCounters();
   readonly #inCounters = createCounters();
   readonly #handshakeDrops = new Float64Array(DROP_REASONS.length);
@@ -68,7 +71,8 @@ export class Node implements Host {
   readonly #reports: Report[] = [];
   #probes: ProbeMemory | undefined;
 
-  constructor(underlay: Underlay, address: string, seed: number) {
+  constructor(underlay: Underlay, address: string, seed: number, flows = FLOWS) {
+    this.#flows = createFlowTable(flows, 1);
     this.#underlay = underlay;
     underlay.hosts.push(this);
     this.endpoint = endpointFrom(address, 51820);
@@ -140,6 +144,7 @@ export class Node implements Host {
   /** Makes the device a gateway, which judges every packet. */
   judge(acls: AclSpec[]): void {
     const program = compileAcls(acls);
+    this.#program = program;
     this.#orderBoth({
       type: 'policy',
       program,
@@ -156,6 +161,7 @@ export class Node implements Host {
 
   /** Routes by a program, in which an attachment has a table of its own. */
   routeBy(routing: RoutingProgram): void {
+    this.#routing = routing;
     this.#orderBoth({ type: 'routing', routing });
   }
 
@@ -168,6 +174,12 @@ export class Node implements Host {
   order(order: OutboundOrder): void {
     this.#setClocks();
     this.outbound.apply(order);
+  }
+
+  /** What the data plane decides by. */
+  programs(mtu: number): Programs {
+    const bundles = Int32Array.of(0);
+    return { routing: this.#routing!, bundles, program: this.#program!, flows: this.#flows, mtu, lists: this.#acls };
   }
 
   /** A live trace of what both directions decide. */
