@@ -254,8 +254,8 @@ export async function gatewayStatus(lab: Lab, end: 'a' | 'b'): Promise<GatewaySt
 }
 
 /** A PSK as users get one. */
-export async function generatePsk(lab: Lab): Promise<string> {
-  return (await lab.must('gwa', [...ISTHMUS, 'genpsk'])).trim();
+export async function generatePsk(lab: Lab, host = 'gwa'): Promise<string> {
+  return (await lab.must(host, [...ISTHMUS, 'genpsk'])).trim();
 }
 
 /** Isthmus on both gateways, with the files as they are or changed by `change`. */
