@@ -1,6 +1,6 @@
 import { Command } from 'commander';
 import { formatFault, readConfig } from '../control/config.ts';
-import type { GatewayConfig } from '../gateway/config.ts';
+import type { GatewayConfig, PeeringConfig } from '../gateway/config.ts';
 import { EXIT } from '../gateway/errors.ts';
 
 export function command(): Command {
@@ -32,9 +32,14 @@ function check(file: string, options: { json?: true }): void {
   if (faults.length > 0) process.exitCode = EXIT.config;
 }
 
-function summary({ name, interface: device, peerings, acls }: GatewayConfig): string {
-  const rules = acls.reduce((sum, acl) => sum + acl.rules.length, 0);
-  const closed = peerings.filter((peering) => peering.acl < 0).map((peering) => peering.name);
-  const note = closed.length === 0 ? '' : `; no acl, so nothing passes: ${closed.join(', ')}`;
+function summary({ name, interface: device, peerings, localGroups, ...filters }: GatewayConfig): string {
+  const both = [...filters.securityGroups, ...filters.networkAcls].flatMap(({ ingress, egress }) => [
+    ...ingress,
+    ...egress,
+  ]);
+  const rules = filters.acls.reduce((sum, acl) => sum + acl.rules.length, both.length);
+  const isOpen = ({ acl, groups }: PeeringConfig) => acl >= 0 || groups.length > 0 || localGroups.length > 0;
+  const closed = peerings.filter((peering) => !isOpen(peering)).map((peering) => peering.name);
+  const note = closed.length === 0 ? '' : `; no acl and no security group, so nothing passes: ${closed.join(', ')}`;
   return `good: gateway ${name} on ${device}, peerings: ${peerings.length}, rules: ${rules}${note}`;
 }

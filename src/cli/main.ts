@@ -10,6 +10,7 @@ const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
   flows: async () => (await import('./flows.ts')).command(),
   reload: async () => (await import('./reload.ts')).command(),
   status: async () => (await import('./status.ts')).command(),
+  rules: async () => (await import('./rules.ts')).command(),
   routes: async () => (await import('./routes.ts')).command(),
   device: async () => (await import('./device.ts')).command(),
   init: async () => (await import('./init.ts')).command(),
@@ -38,6 +39,7 @@ To join two VPCs:
   isthmus status     shows a running gateway
   isthmus flows      shows who uses it most
   isthmus reload     has it take up its changed configuration
+  isthmus rules      shows its rules with their hits
   isthmus routes     shows its route tables
   isthmus export-wg  writes the file with which a stock WireGuard takes one of the sides`,
     );

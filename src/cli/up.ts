@@ -91,6 +91,7 @@ async function run(
     apiPath,
     serveApi(apiPath, {
       status: () => gateway.status(),
+      rules: () => gateway.status().rules,
       routes: () => gateway.routes(),
       flows: (query) => gateway.flows(query),
       reload,

@@ -11,6 +11,7 @@ import { createInterface } from 'node:readline';
 import type { Change } from '../gateway/difference.ts';
 import type { LiveEnd, LiveStep } from '../gateway/live.ts';
 import type { FlowQuery, FlowsAnswer } from '../gateway/flow-top.ts';
+import type { RuleStatus } from '../gateway/rules.ts';
 import type { GatewayStatus, RoutesStatus } from '../gateway/status.ts';
 import { flowQuery } from './flow-query.ts';
 import type { TraceAnswer } from '../gateway/trace.ts';
@@ -18,6 +19,7 @@ import { isAnswered } from './uapi-socket.ts';
 
 export interface ApiTarget {
   status(): GatewayStatus;
+  rules(): readonly RuleStatus[];
   routes(): RoutesStatus;
   flows(query: FlowQuery): Promise<FlowsAnswer>;
   /** Reads the file again; `dryRun`: changes nothing. */
@@ -26,6 +28,11 @@ export interface ApiTarget {
   trace(query: URLSearchParams): TraceAnswer;
   /** Follows what the query says. */
   follow(query: URLSearchParams): AsyncIterable<LiveStep | LiveEnd | undefined>;
+}
+
+/** The rules in the order of the file, those of each network ACL by number. */
+export interface RulesAnswer {
+  readonly rules: readonly RuleStatus[];
 }
 
 /** What a reload changed, or would change, in the order of the file. */
@@ -61,6 +68,7 @@ export function apiServer(target: ApiTarget): Server {
 export const CALLS: Readonly<Record<string, (target: ApiTarget, query: URLSearchParams) => object | Promise<object>>> =
   {
     'GET /v1/status': (target) => target.status(),
+    'GET /v1/rules': (target): RulesAnswer => ({ rules: target.rules() }),
     'GET /v1/routes': (target) => target.routes(),
     'GET /v1/trace': (target, query) => target.trace(query),
     'GET /v1/flows': (target, query) => target.flows(flowQuery(query)),

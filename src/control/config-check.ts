@@ -2,6 +2,7 @@
 import { PROBE_INTERVAL, canonical, comparePrefixes, overlaps } from '../gateway/config.ts';
 import { formatPrefix } from '../gateway/text.ts';
 import type { Prefix } from '../routing/prefix.ts';
+import { checkFilters, checkRule } from './config-filters.ts';
 import { flowLogTarget } from './config-flow-logs.ts';
 import { didYouMean } from './config-nearest.ts';
 import { checkPrefixListNames } from './config-prefix-lists.ts';
@@ -11,9 +12,6 @@ import { checkRoutes } from './config-routes.ts';
 import { dscp } from './config-shape.ts';
 import * as text from './config-text.ts';
 import type { Path, Position } from './config-yaml.ts';
-
-const PROTOCOLS_WITH_PORTS = ['tcp', 'udp', 'sctp', 'dccp', 'udplite'];
-const ICMP_PROTOCOLS = ['icmp', 'icmpv6'];
 
 const LONGEST = 600_000;
 
@@ -30,6 +28,7 @@ export function checkConfig(root: unknown, locate: Locate, report: Report): void
   checkAclReferences(root, peerings, report);
   checkBundles(root, peerings, locate, report);
   checkShapes(root, peerings, locate, report);
+  checkFilters(root, peerings, locate, report);
   checkFlowLogs(root, peerings, report);
   checkOverlaps(root, peerings, locate, report);
   checkRoutes(root, peerings, locate, report);
@@ -67,35 +66,6 @@ function checkAcls(root: unknown, locate: Locate, report: Report): void {
       }
     }
   }
-}
-
-function checkRule({ path, value }: Entry, report: Report): void {
-  if (get(value, 'action') === 'deny') {
-    for (const key of ['rate', 'per_flow']) {
-      if (get(value, key) === undefined) continue;
-      report(
-        [...path, key],
-        'ISTHMUS_CONFIG_RULE',
-        `${key} with action deny; wanted action allow, or no ${key}`,
-        'key',
-      );
-    }
-  }
-  const given = get(value, 'protocol');
-  const protocol = valid(text.protocol, given ?? 'all');
-  if (protocol === undefined) return;
-  const protocolText = given === undefined ? 'all, as none is given' : text.shown(given);
-  const demand = (key: string, wanted: readonly string[]): void => {
-    if (get(value, key) === undefined || wanted.some((name) => text.PROTOCOLS[name] === protocol)) return;
-    report(
-      [...path, key],
-      'ISTHMUS_CONFIG_RULE',
-      `${key} with protocol ${protocolText}; wanted protocol ${wanted.join(', ')}, or no ${key}`,
-      'key',
-    );
-  };
-  demand('ports', PROTOCOLS_WITH_PORTS);
-  demand('icmp', ICMP_PROTOCOLS);
 }
 
 /** In one direction no two classes share a name or a DSCP, and one at most takes what no other does. */

@@ -42,6 +42,15 @@ export function network(value: unknown): Prefix | PrefixListReference {
   throw text.unwanted(value, 'a CIDR such as 10.0.0.0/16, or {prefix_list: NAME}');
 }
 
+/** The same, or `{group: NAME}` for the members of a security group. */
+export function networkOrGroup(value: unknown): Prefix | PrefixListReference | { readonly group: string } {
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) return text.cidr(value);
+  const entries = Object.entries(value);
+  if (entries.length === 1 && entries[0][0] === 'group') return { group: text.name(entries[0][1]) };
+  if (entries.length === 1 && entries[0][0] === 'prefix_list') return network(value);
+  throw text.unwanted(value, 'a CIDR such as 10.0.0.0/16, {prefix_list: NAME} or {group: NAME}');
+}
+
 /** The networks, those of the lists in their places. */
 export function expand(networks: readonly (Prefix | PrefixListReference)[], lists: PrefixLists): Prefix[] {
   return networks.flatMap((each) => ('prefixList' in each ? lists.get(each.prefixList)! : [each]));

@@ -4,7 +4,7 @@ import type { CipherChoice, Listen, Mode } from '../gateway/config.ts';
 import { IsthmusError } from '../gateway/errors.ts';
 import { DEFAULT_FLOW_FORMAT } from '../gateway/flow-fields.ts';
 import type { Prefix } from '../routing/prefix.ts';
-import { network } from './config-prefix-lists.ts';
+import { network, networkOrGroup } from './config-prefix-lists.ts';
 import { either, leaf, mapping, oneOrMany } from './config-schema-parts.ts';
 import { rate, shapeSchema } from './config-shape.ts';
 import * as flowLog from './config-flow-logs.ts';
@@ -67,6 +67,8 @@ export const gatewaySchema = mapping({
   mode: leaf((value) => text.oneOf(value, MODES)).default('peering' satisfies Mode),
   route_table: leaf(text.name).optional(),
   propagate_to: oneOrMany(text.name).optional(),
+  security_groups: oneOrMany(text.name).default([]),
+  network_acl: leaf(text.name).optional(),
 });
 
 export const learnSchema = mapping({
@@ -92,6 +94,8 @@ export const peeringSchema = mapping({
   route_table: leaf(text.name).optional(),
   propagate_to: oneOrMany(text.name).optional(),
   learn: learnSchema.optional(),
+  security_groups: oneOrMany(text.name).default([]),
+  network_acl: leaf(text.name).optional(),
 });
 
 export const bundleSchema = mapping({
@@ -102,8 +106,8 @@ export const bundleSchema = mapping({
 });
 
 export const icmpSchema = mapping({
-  type: leaf((value) => text.integer(value, 0, 255)),
-  code: leaf((value) => text.integer(value, 0, 255)).default(-1),
+  type: leaf((value) => text.integer(value, -1, 255)),
+  code: leaf((value) => text.integer(value, -1, 255)).default(-1),
 });
 
 export const ruleSchema = mapping({
@@ -135,6 +139,43 @@ export const routeTableSchema = mapping({
 
 export const prefixListFileSchema = mapping({ file: leaf(text.path) });
 
+const matching = {
+  protocol: leaf(text.protocol).default(-1),
+  ports: oneOrMany(text.portRange, 1).default([]),
+  icmp: icmpSchema.optional(),
+};
+
+export const groupIngressSchema = mapping({
+  name: leaf(text.name).optional(),
+  source: oneOrMany(networkOrGroup, 1),
+  ...matching,
+});
+
+export const groupEgressSchema = mapping({
+  name: leaf(text.name).optional(),
+  destination: oneOrMany(networkOrGroup, 1),
+  ...matching,
+});
+
+export const securityGroupSchema = mapping({
+  ingress: z.array(groupIngressSchema).default([]),
+  egress: z.array(groupEgressSchema).optional(),
+  members: oneOrMany(text.cidr, 1).default(none),
+});
+
+export const networkAclRuleSchema = mapping({
+  rule: leaf((value) => text.integer(value, 1, 32_766)),
+  action: leaf((value) => text.oneOf(value, ACTIONS)),
+  cidr: leaf(text.cidr),
+  ...matching,
+});
+
+export const networkAclSchema = mapping({
+  ingress: z.array(networkAclRuleSchema).default([]),
+  egress: z.array(networkAclRuleSchema).default([]),
+  subnets: oneOrMany(text.cidr, 1).default(none),
+});
+
 /** The whole file. `docs/configuration.md` is checked against these schemas. */
 export const configSchema = mapping({
   gateway: gatewaySchema,
@@ -152,6 +193,8 @@ export const configSchema = mapping({
     .default({}),
   prefix_lists: z.record(z.string(), either(Array.isArray, z.array(leaf(text.cidr)), prefixListFileSchema)).default({}),
   route_tables: z.record(z.string(), routeTableSchema).default({}),
+  security_groups: z.record(z.string(), securityGroupSchema).default({}),
+  network_acls: z.record(z.string(), networkAclSchema).default({}),
 });
 
 export type RawConfig = z.output<typeof configSchema>;

@@ -197,8 +197,8 @@ export function cipher(value: unknown): CipherChoice {
 /** An IP protocol by name or number; -1 for all. */
 export function protocol(value: unknown): number {
   if (typeof value === 'string' && Object.hasOwn(PROTOCOLS, value)) return PROTOCOLS[value];
-  const number = typeof value === 'string' && /^\d{1,3}$/.test(value) ? Number(value) : value;
-  if (typeof number === 'number' && Number.isInteger(number) && number >= 0 && number <= 255) return number;
+  const number = typeof value === 'string' && /^(\d{1,3}|-1)$/.test(value) ? Number(value) : value;
+  if (typeof number === 'number' && Number.isInteger(number) && number >= -1 && number <= 255) return number;
   const guess = typeof value === 'string' ? didYouMean(value, Object.keys(PROTOCOLS)) : '';
   throw fault(
     'VALUE',

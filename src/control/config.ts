@@ -15,6 +15,7 @@ import { IsthmusError } from '../gateway/errors.ts';
 import { formatMode } from '../gateway/secrets.ts';
 import type { Prefix } from '../routing/prefix.ts';
 import { checkConfig } from './config-check.ts';
+import { buildGroups, buildNetworkAcls } from './config-filters.ts';
 import { didYouMean } from './config-nearest.ts';
 import { expand, readPrefixLists } from './config-prefix-lists.ts';
 import type { PrefixLists } from './config-prefix-lists.ts';
@@ -159,6 +160,7 @@ function build(raw: RawConfig, secrets: Secrets, lists: PrefixLists, yaml: YamlS
   const ready = READY_MADE[gateway.mode];
   const localUse = tableUse(gateway, ready.gateway);
   const uses = raw.peerings.map((peering) => tableUse(peering, ready.peering));
+  const lineOf = (path: Path): number => yaml.position(path).line;
   return {
     name: gateway.name,
     interface: gateway.interface,
@@ -181,6 +183,8 @@ function build(raw: RawConfig, secrets: Secrets, lists: PrefixLists, yaml: YamlS
       subnets: peering.subnets,
       addresses: peering.address ?? derived,
       keepaliveMs: peering.keepalive,
+      groups: peering.security_groups,
+      networkAcl: peering.network_acl,
       acl: peering.acl === undefined ? -1 : listed.findIndex(({ name }) => name === peering.acl),
       bundle: peering.bundle === undefined ? -1 : bundles.indexOf(peering.bundle),
       shape: { out: peering.shape?.out, in: peering.shape?.in },
@@ -191,6 +195,10 @@ function build(raw: RawConfig, secrets: Secrets, lists: PrefixLists, yaml: YamlS
       const { mode, probe, down_after, up_after } = raw.bundles[name] ?? bundleSchema.parse({});
       return { name, mode, probeMs: probe, downAfterMs: down_after ?? probe * DOWN_AFTER_PROBES, upAfterMs: up_after };
     }),
+    localGroups: gateway.security_groups,
+    localNetworkAcl: gateway.network_acl,
+    securityGroups: buildGroups(raw, lists, lineOf),
+    networkAcls: buildNetworkAcls(raw, lineOf),
     acls: listed.map(({ name, rules }) => ({
       name,
       otherwise: raw.acls[name].default,

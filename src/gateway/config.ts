@@ -4,7 +4,7 @@ import type { FlowField } from './flow-fields.ts';
 import type { TableSpec } from '../routing/route-tables.ts';
 
 // Control checks addresses by these and may import nothing below the gateway.
-export { canonical, hasHostBits, overlaps } from '../routing/prefix.ts';
+export { canonical, hasHostBits, overlaps, prefixContains as contains } from '../routing/prefix.ts';
 export { takesTheRest } from '../policy/shaper.ts';
 export { DOWN_AFTER_PROBES, PROBE_INTERVAL, UP_AFTER } from '../session/liveness.ts';
 export { comparePrefixes } from '../routing/route-table.ts';
@@ -43,6 +43,14 @@ export interface GatewayConfig {
   readonly bundles: readonly BundleConfig[];
   /** In the order of the file; a peering names one by its index. */
   readonly acls: readonly AclConfig[];
+  /** In the order of the file. */
+  readonly securityGroups: readonly SecurityGroupConfig[];
+  /** In the order of the file; with the default one, if it is named and not there. */
+  readonly networkAcls: readonly NetworkAclConfig[];
+  /** The groups of the local VPC, by name: none is no filter. */
+  readonly localGroups: readonly string[];
+  /** The network ACL of the local VPC's subnets that have none of their own. */
+  readonly localNetworkAcl: string | undefined;
 }
 
 export interface Listen {
@@ -89,7 +97,7 @@ export interface PeeringConfig {
   readonly addresses: readonly Prefix[];
   /** Interval of persistent keepalives; 0 for none. */
   readonly keepaliveMs: number;
-  /** Index into `GatewayConfig.acls`, or -1: nothing passes. */
+  /** Index into `GatewayConfig.acls`, or -1: none. */
   readonly acl: number;
   /** How much may go to the peer, and come from it; undefined: as much as will. */
   readonly shape: { readonly out: ShapeConfig | undefined; readonly in: ShapeConfig | undefined };
@@ -101,6 +109,9 @@ export interface PeeringConfig {
   readonly propagateTo: readonly string[];
   /** Routes of the kernel whose next hop is the peer are learnt within these bounds; undefined: none are. */
   readonly learn: { readonly accept: readonly Prefix[]; readonly max: number } | undefined;
+  /** By name, instead of an ACL. */
+  readonly groups: readonly string[];
+  readonly networkAcl: string | undefined;
 }
 
 /** Several peerings that carry the same prefixes, each a path of its own. */
@@ -178,6 +189,25 @@ export interface AclConfig {
   readonly otherwise: 'allow' | 'deny';
   /** The first that matches decides. */
   readonly rules: readonly AclRuleConfig[];
+}
+
+/** Rules that allow, and nothing else; several groups form a union. */
+export interface SecurityGroupConfig {
+  readonly name: string;
+  /** The addresses that the group stands before; empty for all. Rules have them already. */
+  readonly members: readonly Prefix[];
+  readonly ingress: readonly AclRuleConfig[];
+  readonly egress: readonly AclRuleConfig[];
+}
+
+/** Rules by number, each named by it, lowest first; what none matches is denied. */
+export interface NetworkAclConfig {
+  readonly name: string;
+  /** Parts of the local VPC. */
+  readonly subnets: readonly Prefix[];
+  readonly ingress: readonly AclRuleConfig[];
+  readonly egress: readonly AclRuleConfig[];
+  readonly line: number;
 }
 
 export interface AclRuleConfig {

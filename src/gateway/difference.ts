@@ -28,9 +28,12 @@ const WORDS: Readonly<Record<string, string>> = {
   otherwise: 'default',
   sources: 'source',
   destinations: 'destination',
+  groups: 'security_groups',
+  localGroups: 'security_groups',
+  localNetworkAcl: 'network_acl',
 };
 /** Lists whose order means nothing. */
-const UNORDERED = ['peerings', 'bundles', 'acls', 'route_tables'];
+const UNORDERED = ['peerings', 'bundles', 'acls', 'route_tables', 'security_groups', 'network_acls'];
 
 interface Leaf {
   readonly text: string;
@@ -97,7 +100,7 @@ function listing(config: GatewayConfig): Listing {
 
 /** The configuration as the file lays it out: keys where they stand there, names instead of places in a list. */
 function inWords(config: GatewayConfig): object {
-  const { peerings, bundles, acls, routeTables, ...gateway } = config;
+  const { peerings, bundles, acls, routeTables, securityGroups, networkAcls, ...gateway } = config;
   const plain = peerings.find(({ keys }) => keys.kind === 'plain')?.keys;
   const own = plain?.kind === 'plain' ? { privateKey: plain.privateKey } : {};
   return {
@@ -111,6 +114,8 @@ function inWords(config: GatewayConfig): object {
     bundles,
     acls,
     routeTables: routeTables.map(({ name, routes }) => ({ name, routes: routesInWords(routes, config) })),
+    securityGroups,
+    networkAcls,
   };
 }
 

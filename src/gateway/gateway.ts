@@ -106,7 +106,7 @@ export class Gateway {
     this.#config = config;
     this.tunnel = tunnel;
     this.#log = log;
-    this.#rules = new Rules(config.acls);
+    this.#rules = new Rules(config);
     this.#paths = new Paths(tunnel, log);
     this.#shapes = new Shapes((...order) => this.tunnel.setShape(...order));
     this.#learning = new Learning(
@@ -225,14 +225,13 @@ export class Gateway {
     const { mtu, lists, bundles, isTransitFull } = this.tunnel;
     const { program } = this.#rules;
     const explainer = new Explainer({ routing: this.#routing, bundles, program, flows: this.#flows, mtu, lists });
-    const rules = this.#rules.status();
     return trace(question, {
       explainer,
       routes: this.routes(),
       mtu,
       names: this.#names(),
       peering: (name) => this.#peerStatus(this.#peerings.get(name)!),
-      rule: (id) => ruleText(this.#config.acls, rules[id]),
+      rule: (id) => ruleText(this.#rules.rule(id)!),
       isTransitFull,
       seconds: Math.floor(bootTime() / 1000),
     });
@@ -241,11 +240,10 @@ export class Gateway {
   /** A live trace: see `Live.follow`. */
   follow(query: URLSearchParams): AsyncGenerator<LiveStep | LiveEnd | undefined> {
     const names = this.#names();
-    const rules = this.#rules.status();
     return this.#live.follow(query, {
       follow: (into) => this.tunnel.follow(into),
       name: (slot) => names.get(slot),
-      rule: (number) => rules.at(number)?.name,
+      rule: (number) => this.#rules.rule(number)?.name,
     });
   }
 
@@ -315,6 +313,8 @@ export class Gateway {
       tx_packets: traffic.txPackets,
       routes: [...config.subnets, ...config.addresses].map(formatPrefix),
       acl: config.acl < 0 ? null : this.#config.acls[config.acl].name,
+      security_groups: config.groups,
+      network_acl: config.networkAcl ?? null,
       path: this.#paths.status(config.name),
       shape: this.#shapes.status(peer.slot),
       learnt_routes: this.#learning.routesOf(config.name),
@@ -323,7 +323,8 @@ export class Gateway {
   }
 
   #add(config: PeeringConfig): Peering {
-    const { keepaliveMs: persistentKeepalive, acl } = config;
+    const { keepaliveMs: persistentKeepalive } = config;
+    const acl = this.#rules.placeOf(config);
     const { cipher: provenCipher } = this.#lastSeen.get(config.name);
     const credentials = credentialsOf(config);
     const peer = this.tunnel.addPeer({ credentials, persistentKeepalive, acl, provenCipher });
@@ -339,7 +340,8 @@ export class Gateway {
   /** Everything that is the gateway's own. Returns the peerings that are to be called at their endpoints. */
   #change(next: GatewayConfig): Peering[] {
     this.#config = next;
-    this.#rules = new Rules(next.acls, this.#rules);
+    const rules = this.#rules;
+    this.#rules = new Rules(next, rules);
     this.#usePolicy();
     const kept = new Set(next.peerings.map(({ name }) => name));
     for (const [name, { peer }] of [...this.#peerings]) {
@@ -349,7 +351,7 @@ export class Gateway {
       this.#peerings.delete(name);
     }
     this.#changeKeys(next.peerings);
-    const moved = next.peerings.map((config) => this.#changePeering(config));
+    const moved = next.peerings.map((config) => this.#changePeering(config, rules));
     this.#route();
     return moved.filter((peering) => peering !== undefined);
   }
@@ -371,13 +373,14 @@ export class Gateway {
     }
   }
 
-  #changePeering(config: PeeringConfig): Peering | undefined {
+  #changePeering(config: PeeringConfig, rules: Rules): Peering | undefined {
     const peering = this.#peerings.get(config.name);
     if (peering === undefined) return this.#add(config);
     const { config: before, peer } = peering;
     peering.config = config;
     if (config.keepaliveMs !== before.keepaliveMs) peer.persistentKeepalive = config.keepaliveMs;
-    if (config.acl !== before.acl) this.tunnel.setAcl(peer, config.acl);
+    const lists = this.#rules.placeOf(config);
+    if (lists !== rules.placeOf(before)) this.tunnel.setAcl(peer, lists);
     this.#shapes.set(peer.slot, config.shape);
     const [old, now] = [before.endpoint, config.endpoint];
     const isElsewhere = now !== undefined && (now.host !== old?.host || now.port !== old.port);

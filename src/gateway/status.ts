@@ -68,6 +68,8 @@ export interface PeerStatus {
   /** Learnt from a routing daemon, through the kernel. */
   readonly learnt_routes: readonly string[];
   readonly acl: string | null;
+  readonly security_groups: readonly string[];
+  readonly network_acl: string | null;
   /** Null for a peering in no bundle. */
   readonly path: PathStatus | null;
   readonly shape: readonly ShapeStatus[];

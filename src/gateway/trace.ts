@@ -12,7 +12,6 @@ import { addressWords } from '../wire/endpoint.ts';
 import { ICMP, ICMPV6, PROTOCOL, TCP_FLAG } from '../wire/packet.ts';
 import { IsthmusError } from './errors.ts';
 import { addressParameter, numberParameter, protocolParameter, unwanted } from './parameters.ts';
-import type { AclConfig } from './config.ts';
 import type { RuleStatus } from './rules.ts';
 import type { PeerStatus, RoutesStatus } from './status.ts';
 
@@ -258,7 +257,6 @@ function peeringText(peer: PeerStatus | undefined): string {
 }
 
 /** A rule with the list that it is in and its line in the file. */
-export function ruleText(acls: readonly AclConfig[], { acl, name, action }: RuleStatus): string {
-  const line = acls.find((list) => list.name === acl)?.rules.find((rule) => rule.name === name)?.line;
-  return `${action} by rule ${name} of ${acl}${line === undefined ? '' : `, line ${line}`}`;
+export function ruleText({ acl, name, action, line }: Pick<RuleStatus, 'acl' | 'name' | 'action' | 'line'>): string {
+  return `${action} by rule ${name} of ${acl}${line === 0 ? '' : `, line ${line}`}`;
 }

@@ -44,10 +44,17 @@ function formatPeer(peer: PeerStatus, rate?: Rates): string[] {
     `  traffic    ${formatBytes(peer.rx_bytes)} in, ${formatBytes(peer.tx_bytes)} out${speed}`,
     `  routes     ${peer.routes.join(', ')}`,
     ...(peer.learnt_routes.length === 0 ? [] : [`  learnt     ${peer.learnt_routes.join(', ')}`]),
-    `  acl        ${peer.acl ?? 'none: nothing passes'}`,
+    ...formatFilters(peer),
     ...(peer.path === null ? [] : [`  path       ${formatPathStatus(peer.path)}`]),
     ...peer.shape.flatMap(formatShape),
     ...(Object.keys(peer.drops).length > 0 ? ['  dropped', ...formatDrops(peer.drops)] : []),
+  ];
+}
+
+function formatFilters({ acl, security_groups: groups, network_acl: networkAcl }: PeerStatus): string[] {
+  return [
+    groups.length > 0 ? `  groups     ${groups.join(', ')}` : `  acl        ${acl ?? 'none'}`,
+    ...(networkAcl === null ? [] : [`  network    ${networkAcl}`]),
   ];
 }
 

@@ -68,7 +68,7 @@ export interface AclProgram {
   readonly limits: Float64Array;
   /** By rule id; of ids without a rule the empty text. */
   readonly names: readonly string[];
-  /** Differs between programs that decide differently, and from 0. 20 bits. */
+  /** Differs between programs that decide differently, and from 0. 19 bits. */
   readonly generation: number;
 }
 
@@ -78,7 +78,7 @@ const RULE_WORDS = 4;
 /** The index looks at the first two. */
 const RULE = { icmpType: 0, icmpCode: 1, allow: 2, id: 3 } as const;
 const NO_LISTS: AttachmentLists = { list: -1, networkAcl: -1 };
-const GENERATION_MASK = (1 << 20) - 1;
+const GENERATION_MASK = (1 << 19) - 1;
 
 /** How the lists stand at the attachments. */
 export interface Attachments {

@@ -76,6 +76,7 @@ async function served(t: ExecutionContext, target: Partial<ApiTarget>): Promise<
   const server = apiServer({
     status: () => STATUS,
     reload: (dryRun) => Promise.resolve(dryRun ? CHANGES : []),
+    rules: () => STATUS.rules,
     routes: () => ROUTES,
     trace: () => TRACE,
     flows: () => Promise.resolve(FLOWS),
@@ -108,6 +109,7 @@ test('every answer is as docs/api.yaml says', async (t) => {
   const path = await served(t, { status: () => ({ ...STATUS, peers: [PEER, idle, inBundle] }) });
   for (const [call, query] of [
     ['GET /v1/status', ''],
+    ['GET /v1/rules', ''],
     ['GET /v1/routes', ''],
     ['GET /v1/trace', '?source=172.31.1.10&destination=192.168.1.10'],
     ['GET /v1/flows', ''],

@@ -41,6 +41,10 @@ const SECTIONS: Readonly<Record<string, z.ZodObject>> = {
   '## `prefix_lists`': schemas.prefixListFileSchema,
   '## `route_tables`': schemas.routeTableSchema,
   '### `routes`': schemas.routeSchema,
+  '## `security_groups`': schemas.securityGroupSchema,
+  '### `ingress`': schemas.groupIngressSchema,
+  '## `network_acls`': schemas.networkAclSchema,
+  '### Rules of a network ACL': schemas.networkAclRuleSchema,
 };
 
 /** `required`, `none`, `any`, or the default in the notation of the file. */
@@ -87,7 +91,7 @@ function assertTable(t: ExecutionContext, heading: string, schema: z.ZodObject):
 }
 
 test('the examples are good', (t) => {
-  const pages = ['docs/configuration.md', 'docs/shaping.md'].map(read);
+  const pages = ['docs/configuration.md', 'docs/shaping.md', 'docs/filtering.md'].map(read);
   const inDocs = pages.flatMap((page) => page.match(/(?<=```yaml\n)[^]*?(?=```)/g)!);
   t.true(inDocs.length > 1);
   for (const text of [read('deploy/isthmus.example.yaml'), ...inDocs]) {

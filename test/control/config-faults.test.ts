@@ -7,7 +7,7 @@ const FAULTS: readonly (readonly [from: string, to: string, fault: string])[] = 
   [
     '  mtu: auto',
     '  mtu: auto\n  «subnet: [10.0.0.0/8]',
-    'gateway.subnet: unknown key "subnet" (did you mean "subnets"?); wanted name, interface, address, listen, metrics, mtu, subnets, rekey, flows, private_key, log_level, flow_logs, mode, route_table, propagate_to (ISTHMUS_CONFIG_UNKNOWN_KEY)',
+    'gateway.subnet: unknown key "subnet" (did you mean "subnets"?); wanted name, interface, address, listen, metrics, mtu, subnets, rekey, flows, private_key, log_level, flow_logs, mode, route_table, propagate_to, security_groups, network_acl (ISTHMUS_CONFIG_UNKNOWN_KEY)',
   ],
   [
     '  flows: 1024',
@@ -72,7 +72,7 @@ const FAULTS: readonly (readonly [from: string, to: string, fault: string])[] = 
   [
     'acls:\n',
     '«acsl: {}\nacls:\n',
-    'acsl: unknown key "acsl" (did you mean "acls"?); wanted gateway, peerings, bundles, acls, prefix_lists, route_tables (ISTHMUS_CONFIG_UNKNOWN_KEY)',
+    'acsl: unknown key "acsl" (did you mean "acls"?); wanted gateway, peerings, bundles, acls, prefix_lists, route_tables, security_groups, network_acls (ISTHMUS_CONFIG_UNKNOWN_KEY)',
   ],
   [
     'icmp: {type: 8}',

@@ -80,6 +80,10 @@ acls: {open: {default: allow, rules: [{action: deny}]}}`);
       peerings: [],
       bundles: [],
       acls: [],
+      securityGroups: [],
+      networkAcls: [],
+      localGroups: [],
+      localNetworkAcl: undefined,
     },
   );
   t.like(config.peerings[0], { endpoint: undefined, addresses: [], keepaliveMs: 0, acl: -1, bundle: -1 });

@@ -18,13 +18,24 @@ export const PEER: PeerStatus = {
   tx_packets: 40,
   routes: ['192.168.0.0/16'],
   acl: 'web',
+  security_groups: [],
+  network_acl: null,
   learnt_routes: [],
   shape: [],
   path: { bundle: 'north', state: 'up', in_use: true, rtt_ms: 12.5, jitter_ms: 0.5, loss: 0.25 },
   drops: { 'acl-default': 5 },
 };
 
-export const RULE: RuleStatus = { acl: 'web', name: 'https', action: 'allow', hits: 6, denied: 0 };
+export const RULE: RuleStatus = {
+  kind: 'acl',
+  acl: 'web',
+  name: 'https',
+  action: 'allow',
+  direction: 'both',
+  line: 1,
+  hits: 6,
+  denied: 0,
+};
 
 export const STATUS: GatewayStatus = {
   gateway: 'ningxia',
