@@ -2,6 +2,7 @@
  * Probes of a path: ICMP echoes (RFC 792, RFC 4443 §4) of one size, told from all others by their identifier and by what
  * they carry. Any host answers one; a gateway of ours knows it and answers it on the path that it came by.
  */
+import { addWords, checksumOf, putWord } from './checksum.ts';
 import { FRAGMENT, ICMP, ICMPV6, PROTOCOL } from './packet.ts';
 import type { Packet } from './packet.ts';
 
@@ -44,7 +45,7 @@ export function writeProbe(
     bytes[9] = PROTOCOL.icmp;
     view.setInt32(12, source[3]);
     view.setInt32(16, destination[3]);
-    view.setUint16(10, checksum(view, 0, IPV4_HEADER, 0));
+    view.setUint16(10, checksumOf(addWords(0, bytes, 0, IPV4_HEADER)));
   } else {
     bytes[0] = 0x60;
     view.setUint16(4, UPPER);
@@ -61,7 +62,7 @@ export function writeProbe(
   view.setInt32(header + MAGIC, MAGIC_HI);
   view.setInt32(header + MAGIC + 4, MAGIC_LO);
   view.setInt32(header + TOKEN, token);
-  sumEcho(view, family, header);
+  sumEcho(bytes, family, header);
   return bytes;
 }
 
@@ -94,27 +95,15 @@ export function answerProbe(packet: Packet, bytes: Uint8Array, offset: number): 
   const token = probeToken(packet, bytes, offset);
   const answer = writeProbe(family, [dst0, dst1, dst2, dst3], [src0, src1, src2, src3], sequence, token);
   answer[packet.upperOffset] = family === 4 ? ICMP.echoReply : ICMPV6.echoReply;
-  sumEcho(new DataView(answer.buffer), family, packet.upperOffset);
+  sumEcho(answer, family, packet.upperOffset);
   return answer;
 }
 
 /** Sets the checksum of the echo at `at`, ICMPv6's over a pseudo-header too (RFC 8200 §8.1). */
-function sumEcho(view: DataView, family: 4 | 6, at: number): void {
-  view.setUint16(at + 2, 0);
-  let start = 0;
-  if (family === 6) {
-    start = UPPER + PROTOCOL.icmpv6;
-    for (let word = 8; word < IPV6_HEADER; word += 2) start += view.getUint16(word);
-  }
-  view.setUint16(at + 2, checksum(view, at, UPPER, start));
-}
-
-/** The Internet checksum (RFC 1071) of an even number of bytes. */
-function checksum(view: DataView, at: number, length: number, start: number): number {
-  let sum = start;
-  for (let word = at; word < at + length; word += 2) sum += view.getUint16(word);
-  while (sum > 0xffff) sum = (sum & 0xffff) + (sum >>> 16);
-  return ~sum & 0xffff;
+function sumEcho(bytes: Uint8Array, family: 4 | 6, at: number): void {
+  putWord(bytes, at + 2, 0);
+  const pseudo = family === 6 ? addWords(UPPER + PROTOCOL.icmpv6, bytes, 8, IPV6_HEADER - 8) : 0;
+  putWord(bytes, at + 2, checksumOf(addWords(pseudo, bytes, at, UPPER)));
 }
 
 function int32(bytes: Uint8Array, at: number): number {
