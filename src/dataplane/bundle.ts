@@ -3,6 +3,7 @@
  * a flow, in both directions and at both gateways, takes the same one (appliance mode). A path that fails moves the flows
  * that were on it, and no others (Thaler and Ravishankar, rendezvous hashing; RFC 2991).
  */
+import { scramble } from '../policy/hash.ts';
 import { FRAGMENT } from '../wire/packet.ts';
 import type { Packet } from '../wire/packet.ts';
 import { MAX_PEERS } from './counters.ts';
@@ -77,7 +78,7 @@ export class Bundles {
     let best = -1;
     let greatest = 0;
     for (let path = 0; path < count; path++) {
-      const weight = mix(hash ^ data[from + 2 + 2 * path]) >> 1;
+      const weight = scramble(hash ^ data[from + 2 + 2 * path]) >> 1;
       if (best >= 0 && weight <= greatest) continue;
       best = data[from + 1 + 2 * path];
       greatest = weight;
@@ -106,18 +107,11 @@ export function flowHash(packet: Packet): number {
   const source = end(packet.src0, packet.src1, packet.src2, packet.src3, hasPorts ? packet.srcPort : 0);
   const destination = end(packet.dst0, packet.dst1, packet.dst2, packet.dst3, hasPorts ? packet.dstPort : 0);
   const rest = hasPorts ? packet.icmpId ^ (packet.protocol << 16) : 0;
-  return mix((source + destination) ^ rest);
+  return scramble((source + destination) ^ rest);
 }
 
 function end(w0: number, w1: number, w2: number, w3: number, port: number): number {
-  let hash = mix(w3 ^ Math.imul(port, 0x9e3779b1));
-  if ((w0 | w1 | w2) !== 0) hash = mix(mix(mix(hash ^ w2) ^ w1) ^ w0);
+  let hash = scramble(w3 ^ Math.imul(port, 0x9e3779b1));
+  if ((w0 | w1 | w2) !== 0) hash = scramble(scramble(scramble(hash ^ w2) ^ w1) ^ w0);
   return hash;
-}
-
-/** A permutation of the int32s in which every bit depends on every other (MurmurHash3's finalizer). */
-function mix(word: number): number {
-  word = Math.imul(word ^ (word >>> 16), 0x85ebca6b);
-  word = Math.imul(word ^ (word >>> 13), 0xc2b2ae35);
-  return word ^ (word >>> 16);
 }

@@ -1,5 +1,6 @@
 import { KEY_PEER, KEY_WORDS, type FlowKey } from './flow-key.ts';
 import { STATE_MASK, idleSeconds, isDisplaceable, isFragments } from './flow-state.ts';
+import { mix, scramble } from './hash.ts';
 import { WINDOW_WORDS } from './tcp-window.ts';
 
 /**
@@ -343,18 +344,4 @@ export class FlowTable {
 /** Whether a slot's state word shows a generation, or a writer, other than the one seen before. */
 function differentOwner(current: number, before: number): boolean {
   return ((current ^ before) & ~STATE_MASK) !== 0;
-}
-
-/** One word into a hash: the round of MurmurHash3. */
-function mix(hash: number, word: number): number {
-  const k = Math.imul(word, 0xcc9e2d51);
-  const h = hash ^ Math.imul((k << 15) | (k >>> 17), 0x1b873593);
-  return (Math.imul((h << 13) | (h >>> 19), 5) + 0xe6546b64) | 0;
-}
-
-/** Makes all bits depend on all: the end of MurmurHash3. */
-function scramble(hash: number): number {
-  let h = Math.imul(hash ^ (hash >>> 16), 0x85ebca6b);
-  h = Math.imul(h ^ (h >>> 13), 0xc2b2ae35);
-  return h ^ (h >>> 16);
 }
