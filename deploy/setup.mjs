@@ -31,6 +31,7 @@ const TEST = {
   'wireguard-tools': 'wg',
   tcpdump: 'tcpdump',
   prometheus: 'prometheus',
+  shellcheck: 'shellcheck',
   libasan8: '/libasan.so.8',
   libubsan1: '/libubsan.so.1',
 };
@@ -133,7 +134,7 @@ function buildAddon() {
 }
 
 function compile() {
-  const folders = ['src', 'test', 'bench'];
+  const folders = ['src', 'test', 'bench', 'deploy'];
   // What was compiled from a source that is gone must not run any more: a test, say, that was renamed.
   const compiled = folders.flatMap((folder) => files(`dist/${folder}`, /\.js$/));
   const orphans = compiled.filter((path) => !existsSync(join(root, path.slice('dist/'.length, -'js'.length) + 'ts')));

@@ -1,0 +1,57 @@
+#!/usr/bin/env node
+// Packs a built checkout into one archive that runs where there is Node, and nothing to compile or download:
+// build/isthmus-VERSION-linux-ARCH.tar.gz, for instances that install by a digest. Prints its path and SHA-256. The same
+// sources and addon make the same bytes. The addon within is this machine's, so pack for Arm on Arm.
+//
+//   npm run package:archive
+import { spawnSync } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+const root = dirname(dirname(fileURLToPath(import.meta.url)));
+const { version } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
+const { packages } = JSON.parse(readFileSync(join(root, 'package-lock.json'), 'utf8'));
+
+/** The addon; it is loaded from the same place of the archive. */
+function addon() {
+  const folder = 'build/Release';
+  const names = existsSync(join(root, folder))
+    ? readdirSync(join(root, folder)).filter((n) => n.endsWith('.node'))
+    : [];
+  if (names.length === 0) throw new Error('no addon in build/Release: run `npm ci` or `node native/build.mjs` first');
+  return names.map((name) => join(folder, name));
+}
+
+/** What the lock file needs to run: packages that are not for development only. */
+function dependencies() {
+  const needed = Object.entries(packages).filter(([path, { dev, devOptional }]) => path !== '' && !dev && !devOptional);
+  return needed.map(([path]) => path).filter((path) => existsSync(join(root, path)));
+}
+
+const staging = mkdtempSync(join(tmpdir(), 'isthmus-archive-'));
+try {
+  const paths = ['package.json', 'LICENSE', 'CHANGELOG.md', 'dist/src', 'deploy', ...addon(), ...dependencies()];
+  for (const path of paths)
+    cpSync(join(root, path), join(staging, 'isthmus', path), {
+      recursive: true,
+      filter: (name) => !/\.(map|ts)$/.test(name),
+    });
+  const archive = join('build', `isthmus-${version}-linux-${process.arch}.tar.gz`);
+  mkdirSync(join(root, 'build'), { recursive: true });
+  const same = ['--sort=name', '--owner=0', '--group=0', '--numeric-owner', '--mtime=@0', '--mode=go-w'];
+  const compress = ['--use-compress-program=gzip -n', '--file', join(root, archive)];
+  const { status } = spawnSync('tar', ['--create', ...same, ...compress, '--directory', staging, 'isthmus'], {
+    stdio: 'inherit',
+  });
+  if (status !== 0) throw new Error('tar failed');
+  console.log(
+    `${archive}\nSHA-256 ${createHash('sha256')
+      .update(readFileSync(join(root, archive)))
+      .digest('hex')}`,
+  );
+} finally {
+  rmSync(staging, { recursive: true, force: true });
+}
