@@ -14,8 +14,8 @@ const ROOT = new URL('../../../', import.meta.url);
 export const INSTANCE = 'Instance';
 
 /** The names that the helper scripts ask CloudFormation under; the endpoint's suffix differs in China. */
-const STACK = `--stack \${AWS::StackName} --resource ${INSTANCE} --region \${AWS::Region} \
---url https://cloudformation.\${AWS::Region}.\${AWS::URLSuffix}`;
+const ENDPOINT = 'https://cloudformation.${AWS::Region}.${AWS::URLSuffix}';
+const STACK = `--stack \${AWS::StackName} --resource ${INSTANCE} --region \${AWS::Region} --url ${ENDPOINT}`;
 
 /** The shell script of the first boot. How it ended, and if badly why, it says in the stack's events. */
 export function userData(): string {
@@ -160,6 +160,7 @@ WantedBy=multi-user.target
 const CFN_HUP = `[main]
 stack=\${AWS::StackId}
 region=\${AWS::Region}
+url=${ENDPOINT}
 interval=2
 umask=077
 `;
