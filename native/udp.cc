@@ -300,16 +300,22 @@ int sendRunSlowly(Queue* queue, int fd, int family, int32_t* run) {
   return failed;
 }
 
+/** socketFamily(fd): AF_INET or AF_INET6; 0 of no socket. */
+napi_value socketFamilyOf(napi_env env, napi_callback_info info) {
+  Arguments<1> arguments(env, info);
+  return fromInt(env, socketFamily(toInt(env, arguments.value[0])));
+}
+
 /**
- * send(queue, fd): sends the sealed runs and empties them. Returns datagrams handed to the kernel; status[STATUS_FAILED]
+ * send(queue, fd, family): sends the sealed runs and empties them. Returns datagrams handed to the kernel; status[STATUS_FAILED]
  * counts those it refused, and RUN_UNSENT each run's; STATUS_ERRNO says why the last was, STATUS_GSO_OFF that the socket can't segment.
  */
 napi_value send(napi_env env, napi_callback_info info) {
-  Arguments<2> arguments(env, info);
+  Arguments<3> arguments(env, info);
   Queue* queue = toQueue(env, arguments.value[0]);
-  int fd = toInt(env, arguments.value[1]);
+  int fd = toInt(env, arguments.value[1]), family = toInt(env, arguments.value[2]);
   if (!queue || !queue->sealed) return fromInt(env, -EINVAL);
-  int family = socketFamily(fd), sent = 0, failed = 0;
+  int sent = 0, failed = 0;
   static thread_local mmsghdr messages[MAX_SENDS];
   static thread_local Outgoing outgoing[MAX_SENDS];
   for (int at = 0; at < queue->runCount;) {
@@ -431,6 +437,7 @@ void registerUdp(napi_env env, napi_value exports) {
   exportFunction(env, exports, "setMark", setMark);
   exportFunction(env, exports, "setEndpoint", setEndpoint);
   exportFunction(env, exports, "getEndpoint", getEndpoint);
+  exportFunction(env, exports, "socketFamily", socketFamilyOf);
   exportFunction(env, exports, "send", send);
   exportFunction(env, exports, "sendDatagram", sendDatagram);
   exportFunction(env, exports, "receive", receive);

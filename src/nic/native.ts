@@ -43,7 +43,8 @@ interface Addon {
   coalesce(queue: NativeQueue, count: number, tso: number, uso: number): number;
   openUdp(port: number, mark: number, address?: Int32Array): UdpSocket;
   setMark(fd: number, mark: number): number;
-  send(queue: NativeQueue, fd: number): number;
+  socketFamily(fd: number): number;
+  send(queue: NativeQueue, fd: number, family: number): number;
   receive(queue: NativeQueue, fd: number, maxBuffers: number): number;
   sendDatagram(fd: number, slot: number, endpoint: Endpoint, bytes: Uint8Array): number;
   setEndpoint(slot: number, endpoint: Endpoint): void;
@@ -165,7 +166,7 @@ export const sealRows = (queue: NativeQueue, from: number, to: number, mtu: numb
 export const openRows = (queue: NativeQueue, count: number): number => addon.open(queue, count);
 export const coalesceRows = (queue: NativeQueue, count: number): number => addon.coalesce(queue, count, 1, 1);
 /** Empties the queue of what was sealed: no socket has the fd -1. */
-export const discardSealed = (queue: NativeQueue): void => void addon.send(queue, -1);
+export const discardSealed = (queue: NativeQueue): void => void addon.send(queue, -1, 0);
 
 /** The ring's steps for a queue, which touch memory only but for the wake. */
 export const handOnGroups = (queue: NativeQueue, ring: TransitRing, wakeFd: number, groups: number): number =>
@@ -185,6 +186,7 @@ export function outboundQueue(tun: Tun, wakeFd: number, ring: TransitRing): Outb
   const { slab, reserve, rows, clock, status, table, handle } = outboundMemory();
   const vnet = Number(tun.vnet);
   let socket = -1;
+  let family = 0;
   let maxSegments = 1;
   return {
     slab,
@@ -197,7 +199,7 @@ export function outboundQueue(tun: Tun, wakeFd: number, ring: TransitRing): Outb
     readTransit: (maxRows) => readRing(handle, ring, maxRows),
     seal: (from, to, mtu) => addon.seal(handle, from, to, mtu, maxSegments),
     send: () => {
-      const sent = addon.send(handle, socket);
+      const sent = addon.send(handle, socket, family);
       if (status[STATUS.gsoOff] !== 0) {
         status[STATUS.gsoOff] = 0;
         maxSegments = 1;
@@ -206,6 +208,7 @@ export function outboundQueue(tun: Tun, wakeFd: number, ring: TransitRing): Outb
     },
     useSocket: (fd, gso) => {
       socket = fd;
+      family = addon.socketFamily(fd);
       maxSegments = gso ? MAX_SEGMENTS : 1;
     },
     wait: (milliseconds) => {
