@@ -32,6 +32,8 @@ export function secretSource(value: unknown): SecretSource {
 }
 
 const MINUTE_MS = 60_000;
+/** AWS's, and the longest that it allows. */
+const TCP_ESTABLISHED_MS = 432_000_000;
 const FLOWS_DEFAULT = 131_072;
 const none: Prefix[] = [];
 const LOG_LEVELS = ['debug', 'info', 'warn', 'error'] as const;
@@ -61,6 +63,9 @@ export const gatewaySchema = mapping({
   subnets: oneOrMany(text.cidr).default(none),
   rekey: leaf((value) => text.duration(value, 5000, 2 * MINUTE_MS)).default(2 * MINUTE_MS),
   flows: leaf((value) => 2 ** Math.ceil(Math.log2(text.integer(value, 1024, 2 ** 24)))).default(FLOWS_DEFAULT),
+  tcp_established_timeout: leaf((value) => text.duration(value, MINUTE_MS, TCP_ESTABLISHED_MS)).default(
+    TCP_ESTABLISHED_MS,
+  ),
   private_key: leaf(secretSource).optional(),
   log_level: leaf((value) => text.oneOf(value, LOG_LEVELS)).default('info'),
   flow_logs: z.array(flowLogSchema).default([]),

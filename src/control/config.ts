@@ -171,6 +171,7 @@ function build(raw: RawConfig, secrets: Secrets, lists: PrefixLists, yaml: YamlS
     subnets: gateway.subnets,
     rekeyAfterMs: gateway.rekey,
     flows: gateway.flows,
+    tcpEstablishedTimeoutMs: gateway.tcp_established_timeout,
     logLevel: gateway.log_level,
     flowLogs: gateway.flow_logs,
     mode: gateway.mode,

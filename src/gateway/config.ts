@@ -29,6 +29,8 @@ export interface GatewayConfig {
   readonly rekeyAfterMs: number;
   /** Flows that the flow table holds; a power of two. */
   readonly flows: number;
+  /** Idle time after which an established TCP connection is forgotten. */
+  readonly tcpEstablishedTimeoutMs: number;
   readonly logLevel: 'debug' | 'info' | 'warn' | 'error';
   readonly flowLogs: readonly FlowLogConfig[];
   /** What stands ready without route tables of one's own. */

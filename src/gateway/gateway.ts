@@ -282,6 +282,7 @@ export class Gateway {
   }
 
   #usePolicy(): void {
+    this.#flows.tcpEstablished[0] = this.#config.tcpEstablishedTimeoutMs / 1000;
     const rules = this.#rules;
     this.#flowWatch.changeRules(rules.names(), () => this.tunnel.setPolicy(rules.program, this.#flows, rules));
   }

@@ -8,6 +8,7 @@ import { PROTOCOL, TCP_FLAG, type Packet } from '../wire/packet.ts';
 /** Idle seconds until a tracked flow is forgotten; those that AWS publishes are AWS's. */
 export const IDLE_SECONDS = {
   tcpOpening: 60,
+  /** Where nothing else is configured. */
   tcpEstablished: 432_000,
   tcpClosing: 30,
   udp: 30,
@@ -87,12 +88,12 @@ export function isFragments(state: number): boolean {
   return (state & KIND_MASK) === FRAGMENTS;
 }
 
-/** How long a flow in this state is remembered without a packet. */
-export function idleSeconds(state: number): number {
+/** How long a flow in this state is remembered without a packet; an established TCP connection, for `tcpEstablished`. */
+export function idleSeconds(state: number, tcpEstablished: number): number {
   switch (state & KIND_MASK) {
     case TCP:
       if (isClosing(state)) return IDLE_SECONDS.tcpClosing;
-      return (state & ESTABLISHED) !== 0 ? IDLE_SECONDS.tcpEstablished : IDLE_SECONDS.tcpOpening;
+      return (state & ESTABLISHED) !== 0 ? tcpEstablished : IDLE_SECONDS.tcpOpening;
     case UDP:
       return (state & ESTABLISHED) !== 0 ? IDLE_SECONDS.udpStream : IDLE_SECONDS.udp;
     case ICMP_ECHO:

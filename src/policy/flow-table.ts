@@ -1,5 +1,5 @@
 import { KEY_PEER, KEY_WORDS, type FlowKey } from './flow-key.ts';
-import { STATE_MASK, idleSeconds, isDisplaceable, isFragments } from './flow-state.ts';
+import { IDLE_SECONDS, STATE_MASK, idleSeconds, isDisplaceable, isFragments } from './flow-state.ts';
 import { mix, scramble } from './hash.ts';
 import { WINDOW_WORDS } from './tcp-window.ts';
 
@@ -37,6 +37,8 @@ export interface FlowTableData {
   readonly windows: Int32Array;
   /** One word mixed into each hash, so that nobody outside can fill chosen buckets. */
   readonly seed: Int32Array;
+  /** One word: idle seconds of an established TCP connection. May be changed at any time, for flows that live too. */
+  readonly tcpEstablished: Int32Array;
 }
 
 const BUCKET = 8;
@@ -65,8 +67,10 @@ export function createFlowTable(capacity: number, seed: number): FlowTableData {
     rules: words(slots),
     windows: words(slots * WINDOW_WORDS),
     seed: words(1),
+    tcpEstablished: words(1),
   };
   table.seed[0] = seed;
+  table.tcpEstablished[0] = IDLE_SECONDS.tcpEstablished;
   return table;
 }
 
@@ -84,6 +88,7 @@ export class FlowTable {
   readonly #keys: Int32Array;
   readonly #seed: number;
   readonly #bucketMask: number;
+  readonly #tcpEstablished: Int32Array;
   // What is looked for: the words of its key, its tag and the first slots of its buckets.
   #key: Int32Array = new Int32Array(KEY_WORDS);
   #length = 0;
@@ -106,6 +111,7 @@ export class FlowTable {
     this.#rules = data.rules;
     this.windows = data.windows;
     this.#seed = data.seed[0];
+    this.#tcpEstablished = data.tcpEstablished;
     this.#bucketMask = data.tags.length / BUCKET - 1;
   }
 
@@ -240,7 +246,7 @@ export class FlowTable {
   }
 
   #expired(slot: number, seconds: number): boolean {
-    return ((seconds - this.#seen[slot]) | 0) >= idleSeconds(this.#states[slot]);
+    return ((seconds - this.#seen[slot]) | 0) >= idleSeconds(this.#states[slot], this.#tcpEstablished[0]);
   }
 
   /** The slot to write a new flow to: a free one in the emptier bucket, else one whose owner gives way. */

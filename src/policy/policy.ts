@@ -52,6 +52,7 @@ export const NOT_ASKED = -2;
 const PASS = 0;
 const DENIED_BY_DEFAULT = DROP['acl-default'];
 const FLOW_TABLE_FULL = DROP['flow-table-full'];
+const SOURCE_ROUTED = DROP['source-routed'];
 const FRAGMENT_WITHOUT_FIRST = DROP['fragment-without-first'];
 const FRAGMENT_OVERLAP = DROP['fragment-overlap'];
 /** Before the packet that an ICMP error quotes stand its type, code, checksum and one more word. */
@@ -80,11 +81,12 @@ class Passage {
 /**
  * Decides what may go through an attachment, in this order:
  *
- * 1. a later fragment passes if the first of its datagram did, and if it leaves alone what that one holds;
- * 2. the network ACLs, of the peering and of the local VPC, must each allow it;
- * 3. a packet of a tracked flow passes, whichever end began it, and keeps the flow alive;
- * 4. an ICMP error passes if the packet it quotes went the other way in a tracked flow;
- * 5. for anything else the access list or the security groups decide, of the peering and of the local VPC: there must be
+ * 1. a packet with a source route does not pass: rules would judge a destination that it does not stay at;
+ * 2. a later fragment passes if the first of its datagram did, and if it leaves alone what that one holds;
+ * 3. the network ACLs, of the peering and of the local VPC, must each allow it;
+ * 4. a packet of a tracked flow passes, whichever end began it, and keeps the flow alive;
+ * 5. an ICMP error passes if the packet it quotes went the other way in a tracked flow;
+ * 6. for anything else the access list or the security groups decide, of the peering and of the local VPC: there must be
  *    one, and all there are must allow it. What they allow begins a flow.
  *
  * A flow outlives the rule that allowed it, and a `Policy` of new rules goes on with the flows of the old one. TCP that
@@ -223,6 +225,7 @@ export class Policy {
     passage.rule = -1;
     passage.begins = false;
     if (!this.#tracks) forget(passage.decisions);
+    if (packet.sourceRouted !== 0) return SOURCE_ROUTED;
     if (packet.fragment === FRAGMENT.later) return this.#checkFragment(passage, packet, seconds);
     const hasFlow = key.aim(packet, peer, direction);
     let slot = hasFlow ? flows.find(key, seconds) : -1;

@@ -11,6 +11,7 @@ export const DROP_REASONS = [
   'source-not-local',
   'source-not-allowed',
   'destination-not-local',
+  'source-routed',
   'acl-rule',
   'acl-default',
   'security-group',

@@ -21,6 +21,12 @@ export const ICMPV6 = { unreachable: 1, parameterProblem: 4, echo: 128, echoRepl
 /** What part of a datagram the packet holds (RFC 791 §3.2, RFC 8200 §4.5). */
 export const FRAGMENT = { whole: 0, first: 1, later: 2 } as const;
 
+/** IPv4 options that lead a packet over other hosts than the one it names (RFC 791 §3.1). */
+const LOOSE_SOURCE_ROUTE = 131;
+const STRICT_SOURCE_ROUTE = 137;
+const OPTIONS_END = 0;
+const OPTION_NOP = 1;
+
 const IPV6_HOP_BY_HOP = 0;
 const IPV6_ROUTING = 43;
 const IPV6_FRAGMENT = 44;
@@ -72,13 +78,18 @@ export class Packet {
   fragmentOffset = 0;
   /** How many bytes of those data a fragment holds. */
   fragmentSize = 0;
+  /**
+   * 1 if the packet has a source route: its destination is then not who it is for in the end, or was not at the start. IPv4
+   * options, or an IPv6 routing header with segments left (RFC 8200 §4.4, RFC 5095).
+   */
+  sourceRouted = 0;
   /** The `DROP` number of what made the last parse fail; 0 if nothing did. */
   fault = 0;
 
   /**
    * Reads the packet at `offset`; at most `available` bytes are there.
-   * False, with the reason in `fault`: too short for its headers, a length that isn't there, not IP, extension headers
-   * without end, a first fragment that leaves a part of the upper-layer header to the next (RFC 1858 §3), or a later one
+   * False, with the reason in `fault`: too short for its headers, a length that isn't there, not IP, options that can't be
+   * read, extension headers without end, a fragment of a fragment, a first fragment that leaves a part of the upper-layer header to the next (RFC 1858 §3), or a later one
    * that begins within TCP's header (RFC 3128).
    * A super-packet from the TUN (GSO) parses as the one packet that it looks like.
    */
@@ -106,6 +117,7 @@ export class Packet {
     this.fragmentId = 0;
     this.fragmentOffset = 0;
     this.fragmentSize = 0;
+    this.sourceRouted = 0;
     this.fault = DROP['malformed-packet'];
     this.version = bytes[offset] >>> 4;
     const isWhole =
@@ -128,6 +140,7 @@ export class Packet {
     this.dst3 = u32(bytes, offset + 16);
     this.protocol = bytes[offset + 9];
     this.upperOffset = headerLength;
+    if (headerLength > 20 && !quoted && !this.#parseOptions(bytes, offset + 20, offset + headerLength)) return false;
     const fragmentWord = u16(bytes, offset + 6);
     if ((fragmentWord & 0x3fff) !== 0) {
       this.fragment = (fragmentWord & 0x1fff) === 0 ? FRAGMENT.first : FRAGMENT.later;
@@ -136,6 +149,17 @@ export class Packet {
       if (this.fragment === FRAGMENT.later) return this.#parseLater((fragmentWord & 0x1fff) << 3);
     }
     return this.#parseUpper(bytes, offset + headerLength, length - headerLength, quoted);
+  }
+
+  #parseOptions(bytes: Uint8Array, from: number, end: number): boolean {
+    for (let at = from; at < end && bytes[at] !== OPTIONS_END;) {
+      const type = bytes[at];
+      if (type === LOOSE_SOURCE_ROUTE || type === STRICT_SOURCE_ROUTE) this.sourceRouted = 1;
+      const size = type === OPTION_NOP ? 1 : at + 1 < end ? bytes[at + 1] : 0;
+      if (size === 0 || (size === 1 && type !== OPTION_NOP) || at + size > end) return false;
+      at += size;
+    }
+    return true;
   }
 
   #parseIpv6(bytes: Uint8Array, offset: number, available: number, quoted: boolean): boolean {
@@ -154,6 +178,7 @@ export class Packet {
     this.dst3 = u32(bytes, offset + 36);
     let next = bytes[offset + 6];
     let at = 40;
+    let isFragment = false;
     for (let extensions = 0; extensions <= IPV6_EXTENSIONS_MAX; extensions++) {
       switch (next) {
         case IPV6_HOP_BY_HOP:
@@ -161,6 +186,7 @@ export class Packet {
         case IPV6_DESTINATION:
         case IPV6_AUTHENTICATION: {
           if (at + 8 > length) return false;
+          if (next === IPV6_ROUTING && bytes[offset + at + 3] !== 0) this.sourceRouted = 1;
           const size = bytes[offset + at + 1];
           const step = next === IPV6_AUTHENTICATION ? (size + 2) << 2 : (size + 1) << 3;
           next = bytes[offset + at];
@@ -169,7 +195,8 @@ export class Packet {
           break;
         }
         case IPV6_FRAGMENT: {
-          if (at + 8 > length) return false;
+          if (at + 8 > length || isFragment) return false;
+          isFragment = true;
           const fragmentWord = u16(bytes, offset + at + 2);
           next = bytes[offset + at];
           if ((fragmentWord & 0xfff9) !== 0) {

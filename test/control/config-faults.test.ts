@@ -7,7 +7,7 @@ const FAULTS: readonly (readonly [from: string, to: string, fault: string])[] = 
   [
     '  mtu: auto',
     '  mtu: auto\n  «subnet: [10.0.0.0/8]',
-    'gateway.subnet: unknown key "subnet" (did you mean "subnets"?); wanted name, interface, address, listen, metrics, mtu, subnets, rekey, flows, private_key, log_level, flow_logs, mode, route_table, propagate_to, security_groups, network_acl (ISTHMUS_CONFIG_UNKNOWN_KEY)',
+    'gateway.subnet: unknown key "subnet" (did you mean "subnets"?); wanted name, interface, address, listen, metrics, mtu, subnets, rekey, flows, tcp_established_timeout, private_key, log_level, flow_logs, mode, route_table, propagate_to, security_groups, network_acl (ISTHMUS_CONFIG_UNKNOWN_KEY)',
   ],
   [
     '  flows: 1024',
@@ -251,6 +251,16 @@ const FAULTS: readonly (readonly [from: string, to: string, fault: string])[] = 
     'rekey: 120s',
     'rekey: «120 sec',
     'gateway.rekey: "120 sec" is no duration; wanted a number with ms, s, m or h, 5s to 2m (ISTHMUS_CONFIG_DURATION)',
+  ],
+  [
+    'rekey: 120s',
+    'tcp_established_timeout: «59s',
+    'gateway.tcp_established_timeout: duration "59s" is out of range; wanted 1m to 120h (ISTHMUS_CONFIG_DURATION)',
+  ],
+  [
+    'rekey: 120s',
+    'tcp_established_timeout: «121h',
+    'gateway.tcp_established_timeout: duration "121h" is out of range; wanted 1m to 120h (ISTHMUS_CONFIG_DURATION)',
   ],
   [
     'rekey: 120s',

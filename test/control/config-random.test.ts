@@ -111,6 +111,7 @@ const KEYS = [
     'subnets',
     'rekey',
     'flows',
+    'tcp_established_timeout',
     'private_key',
     'role',
     'psk',

@@ -70,6 +70,25 @@ test('"Not transitive": of VPC peering, between any two peerings nothing leads',
   }
 });
 
+test('"no use of the peer\'s internet gateway, NAT or VPN": from a peering the local VPC alone is reached', (t) => {
+  // A way out for the local VPC, be it to the internet or to a VPN, is a route of the local VPC's table.
+  const { routes } = PEERING.routeTables.find(({ name }) => name === 'local')!;
+  const out = { prefix: parsePrefix('0.0.0.0/0'), origin: 'static', target: 1 } as const;
+  const routeTables = PEERING.routeTables.map((table) =>
+    table.name === 'local' ? { ...table, routes: [...routes, out] } : table,
+  );
+  const lead = leader({ ...PEERING, routeTables });
+  t.is(lead('local', '8.8.8.8'), 'tokyo');
+  t.is(lead('beijing', '8.8.8.8'), 'nothing');
+  t.is(lead('beijing', '172.31.0.9'), 'local');
+});
+
+test('"Gateway peering attachments take static routes only" is no limit here: a peering propagates its subnets', (t) => {
+  const { routes, propagating } = routesStatus(PEERING).tables.find(({ name }) => name === 'local')!;
+  t.deepEqual(propagating.toSorted(), ['beijing', 'local', 'tokyo']);
+  t.true(routes.filter(({ target }) => target === 'beijing').every(({ origin }) => origin === 'vpc'));
+});
+
 test('"No reverse-path check in AWS: replies follow longest prefix. (Isthmus does check sources: DESIGN.md.)"', (t) => {
   const slots = new Map(PEERING.peerings.map(({ name }, index) => [name, index]));
   const routing = new Routing(compileRouting(PEERING, slots, NO_BUNDLES));

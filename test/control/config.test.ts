@@ -68,6 +68,7 @@ acls: {open: {default: allow, rules: [{action: deny}]}}`);
       subnets: [],
       rekeyAfterMs: 120_000,
       flows: 131_072,
+      tcpEstablishedTimeoutMs: 432_000_000,
       logLevel: 'info',
       flowLogs: [],
       mode: 'peering',

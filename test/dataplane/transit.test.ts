@@ -192,7 +192,7 @@ test('an ICMP error is never answered, and answers are limited', (t) => {
   t.deepEqual(center.drops(0), { 'destination-not-local': 201, 'answer-limited': 150 });
 });
 
-test('what is too big for the way on is told of, or cut where the sender allows it', (t) => {
+test('"answers fragmentation needed only for what enters from a VPC or Connect": here each sender is told, or its packet cut where it allows that', (t) => {
   const { underlay, center, spokes } = hub();
   const data = udp(1, 2, 3000).map((byte, at) => (at < 8 ? byte : at));
   const big4 = withHeaderSum(to2(data).with(6, 0x40));

@@ -195,7 +195,11 @@ function lifetime(make: (world: World) => void, reply: Uint8Array): number {
   return high;
 }
 
-test('idle time-outs are those of the state a flow has come to', (t) => {
+const TIME_OUTS =
+  '"Idle time-outs of tracked flows: TCP established 432,000 s (350 s on newer instances; 60 to 432,000), UDP 30 s, UDP with ' +
+  'more than one request and response 180 s, other protocols 600 s."';
+
+test(`${TIME_OUTS}: those of the state that a flow has come to`, (t) => {
   const handshake = (world: World) => {
     world.out(tcpGo(syn));
     world.in(tcpCome(syn | ack));
@@ -236,6 +240,46 @@ test('idle time-outs are those of the state a flow has come to', (t) => {
     lifetime((world) => world.out(ip(here, there, 47, new Uint8Array(4))), ip(there, here, 47, new Uint8Array(4))),
     600,
   );
+});
+
+test(`${TIME_OUTS}: another one for established TCP holds at once, for flows that live too`, (t) => {
+  for (const seconds of [60, 350, 432_000]) {
+    const configured = (world: World) => (world.flows.tcpEstablished[0] = seconds);
+    const handshake = (world: World) => {
+      world.out(tcpGo(syn));
+      world.in(tcpCome(syn | ack));
+      world.out(tcpGo(ack));
+    };
+    t.is(
+      lifetime((world) => (configured(world), handshake(world)), tcpCome(ack)),
+      seconds,
+    );
+    t.is(
+      lifetime((world) => (handshake(world), configured(world)), tcpCome(ack)),
+      seconds,
+    );
+    t.is(
+      lifetime((world) => (configured(world), world.out(tcpGo(syn))), tcpCome(syn | ack)),
+      60,
+    );
+    t.is(
+      lifetime((world) => (configured(world), world.out(udpGo())), udpCome()),
+      30,
+    );
+  }
+});
+
+test('a source route passes nowhere, whatever is allowed or tracked', (t) => {
+  const world = new World([{ rules: [], otherwise: 'allow' }]);
+  const routed = { options: Uint8Array.of(1, 131, 7, 4, 10, 0, 0, 1) };
+  t.is(world.out(udpGo(5000, routed)), 'source-routed');
+  t.is(world.transit(udpGo(5000, routed), 2, 0), 'source-routed');
+  t.is(world.in(udpCome()), 'pass');
+  t.is(world.in(udpCome(5000, routed)), 'source-routed', 'though its flow is tracked');
+  const later = { ...routed, fragment: { offset: 1480, more: false, id: 3 } };
+  t.is(world.in(udpCome(5000, later)), 'source-routed');
+  const segment = Uint8Array.of(0, 2, 4, 1, ...new Uint8Array(20));
+  t.is(world.out(ip('fd00::1', 'fd00::2', 17, udp(1, 2), { extensions: [[43, segment]] })), 'source-routed');
 });
 
 test('every packet of a flow keeps it alive, in either direction', (t) => {

@@ -3,7 +3,7 @@ import { startIsthmus } from '../lab/contenders.ts';
 import { transfer } from '../lab/transfer.ts';
 import { B, twoVpcs } from '../lab/two-vpcs.ts';
 
-test('hosts at MTU 9001 use a tunnel of 1420 from their first connection, though no ICMP reaches them', async (t) => {
+test('"Hosts at 9001 meet the gateway at once, so clamping and ICMP 3/4 or Packet Too Big are both needed": they use a tunnel of 1420 from their first connection, though no ICMP reaches them', async (t) => {
   const lab = await twoVpcs({ mtu: 9001 });
   t.teardown(() => lab.dispose());
   for (const host of ['a', 'b']) {
@@ -20,7 +20,7 @@ test('hosts at MTU 9001 use a tunnel of 1420 from their first connection, though
   }
 });
 
-test('a packet that is too big for the tunnel is answered with what would fit', async (t) => {
+test('"... so clamping and ICMP 3/4 or Packet Too Big are both needed": a packet that is too big is answered with what would fit', async (t) => {
   const lab = await twoVpcs({ mtu: 9001 });
   t.teardown(() => lab.dispose());
   await startIsthmus(lab, { mtu: 1420 });

@@ -1,8 +1,10 @@
 import test from 'ava';
+import { TRANSPORT_OVERHEAD } from '../../src/wire/messages.ts';
 import { clampMss } from '../../src/wire/mss.ts';
 import { Packet, PROTOCOL, TCP_FLAG } from '../../src/wire/packet.ts';
 import { ip, tcp } from './packets.ts';
 
+const UDP_HEADER = 8;
 const MSS_9001 = [2, 4, 0x23, 0x01];
 
 /** A SYN with these options and a right checksum. */
@@ -52,6 +54,17 @@ for (const { from, to, header, mss } of PAIRS) {
         t.is((clamped[at + 2] << 8) | clamped[at + 3], mss);
         t.is(ones(clamped, header), 0xffff);
       }
+    }
+  });
+
+  test(`"WireGuard over 1500: 1440 inside over IPv4, 1420 over IPv6. MSS is that less 40 (IPv4) or 60 (IPv6)": ${from}`, (t) => {
+    for (const [inside, outside] of [
+      [1440, 20],
+      [1420, 40],
+    ]) {
+      t.is(outside + UDP_HEADER + TRANSPORT_OVERHEAD + inside, 1500);
+      const clamped = clamp(syn(from, to, MSS_9001), inside);
+      t.is((clamped[header + 22] << 8) | clamped[header + 23], inside - (header + 20));
     }
   });
 

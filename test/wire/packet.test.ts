@@ -120,6 +120,46 @@ test('IPv4: options are passed over', (t) => {
   t.like(parsed(ip(...V4, PROTOCOL.udp, udp(5, 6), { options })), { upperOffset: 28, srcPort: 5, dstPort: 6 });
 });
 
+test('IPv4: a source route among the options is noticed, in every fragment; options that can not be read are malformed', (t) => {
+  const withOptions = (...bytes: number[]) => ({ options: Uint8Array.from(bytes) });
+  const route = [7, 4, 10, 0, 0, 1];
+  for (const [options, sourceRouted] of [
+    [[131, ...route, 0], 1],
+    [[137, ...route, 0], 1],
+    [[1, 131, ...route], 1],
+    [[7, ...route, 0], 0],
+    [[0, 131, 0, 0], 0],
+    [[1, 1, 148, 4, 0, 0, 0, 0], 0],
+  ] as const) {
+    const packet = ip(...V4, PROTOCOL.udp, udp(5, 6), withOptions(...options));
+    t.like(parsed(packet), { sourceRouted, srcPort: 5 }, String(options));
+    const fragment = { offset: 8, more: false, id: 1 };
+    t.like(parsed(ip(...V4, PROTOCOL.udp, new Uint8Array(8), { ...withOptions(...options), fragment })), {
+      sourceRouted,
+    });
+  }
+  for (const options of [[131], [7, 0, 0, 0], [7, 1, 0, 0], [1, 1, 7, 3], [1, 1, 1, 7]]) {
+    const padded = options.length === 1 ? [1, 1, 1, ...options] : options;
+    t.is(parsed(ip(...V4, PROTOCOL.udp, udp(5, 6), withOptions(...padded))), undefined, String(options));
+  }
+});
+
+test('IPv6: a routing header with segments left is a source route, one without is not', (t) => {
+  for (const type of [0, 2, 3, 4]) {
+    for (const left of [0, 1]) {
+      const routing = Uint8Array.of(0, 2, type, left, ...new Uint8Array(20));
+      const packet = ip(...V6, PROTOCOL.udp, udp(5, 6), { extensions: [[43, routing]] });
+      t.like(parsed(packet), { sourceRouted: left, dstPort: 6 });
+    }
+  }
+});
+
+test('IPv6: a fragment of a fragment is malformed', (t) => {
+  const inner = Uint8Array.of(0, 0, 0, 1, 0, 0, 0, 9);
+  const fragment = { offset: 0, more: true, id: 3 };
+  t.is(parsed(ip(...V6, PROTOCOL.udp, udp(5, 6), { extensions: [[44, inner]], fragment })), undefined);
+});
+
 test('IPv4: a header length or total length that contradicts the packet is malformed', (t) => {
   const good = ip(...V4, PROTOCOL.udp, udp(5, 6));
   const broken = (change: (bytes: Uint8Array) => void) => {
