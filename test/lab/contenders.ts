@@ -106,6 +106,15 @@ export async function wireguardGoOn(lab: Lab, host: 'gwa' | 'gwb', conf: string,
   return running;
 }
 
+/** A stock WireGuard on one gateway, by a wg-quick file that `isthmus export-wg` prints. */
+export async function wgQuickOn(lab: Lab, end: 'a' | 'b', file: GatewayFile, ...options: string[]): Promise<void> {
+  const path = writeGatewayFile(lab, `exported-${end}`, file);
+  const conf = await lab.must(`gw${end}`, [...ISTHMUS, 'export-wg', path, ...options]);
+  const program = `WG_QUICK_USERSPACE_IMPLEMENTATION=${WIREGUARD_GO}`;
+  const name = writePrivate(lab, `${interfaceName(lab, end)}.conf`, conf);
+  await lab.must(`gw${end}`, ['env', program, 'wg-quick', 'up', name]);
+}
+
 /** wireguard-go on both gateways. */
 export async function startWireguardGo(lab: Lab, options: TunnelOptions = {}): Promise<Tunnel> {
   const { outside = 4, mtu = 1420 } = options;

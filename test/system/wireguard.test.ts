@@ -7,12 +7,8 @@ import {
   interfaceName,
   isthmusFiles,
   isthmusOn,
-  ISTHMUS,
-  WIREGUARD_GO,
+  wgQuickOn,
   wireguardGoOn,
-  writeGatewayFile,
-  writePrivate,
-  type GatewayFile,
 } from '../lab/contenders.ts';
 import { pingTime } from '../lab/iperf3.ts';
 import type { Lab } from '../lab/lab.ts';
@@ -41,15 +37,6 @@ async function peerOf(lab: Lab, end: End): Promise<{ publicKey: string; endpoint
 
 const ownKey = (lab: Lab, end: End): Promise<string> => wg(lab, end, 'show', interfaceName(lab, end), 'public-key');
 
-/** Runs a stock WireGuard by a wg-quick file that `isthmus export-wg` prints. */
-async function quick(lab: Lab, end: End, file: GatewayFile, ...options: string[]): Promise<void> {
-  const path = writeGatewayFile(lab, `exported-${end}`, file);
-  const conf = await lab.must(`gw${end}`, [...ISTHMUS, 'export-wg', path, ...options]);
-  const program = `WG_QUICK_USERSPACE_IMPLEMENTATION=${WIREGUARD_GO}`;
-  const name = writePrivate(lab, `${interfaceName(lab, end)}.conf`, conf);
-  await lab.must(`gw${end}`, ['env', program, 'wg-quick', 'up', name]);
-}
-
 for (const { ours, name } of [
   { ours: 'a', name: 'the client, which calls' },
   { ours: 'b', name: 'the server, which is called' },
@@ -61,7 +48,7 @@ for (const { ours, name } of [
     const file = files[ours === 'a' ? 0 : 1];
     // What the exported side cannot know: where the other one listens, if that is the one that is called.
     const where = ours === 'a' ? [] : ['--endpoint', `${GATEWAY_B[4]}:51820`];
-    await quick(lab, theirs, file, ...where);
+    await wgQuickOn(lab, theirs, file, ...where);
     const running = isthmusOn(lab, `gw${ours}`, file);
     await connected(lab, { processes: [running] });
     for (const family of [4, 6] as const) t.true((await pingTime(lab, { family, count: 3 })) < 100);
@@ -81,7 +68,7 @@ for (const { ours, name } of [
 test('stock WireGuard takes the place of Isthmus by export-wg --this-side', async (t) => {
   const lab = await laboratory(t);
   const files = isthmusFiles(lab, await generatePsk(lab));
-  await quick(lab, 'a', files[0], '--this-side');
+  await wgQuickOn(lab, 'a', files[0], '--this-side');
   const running = isthmusOn(lab, 'gwb', files[1]);
   await connected(lab, { processes: [running] });
   t.true((await transfer(lab, { bytes: 5e7 })).intact);
@@ -90,7 +77,7 @@ test('stock WireGuard takes the place of Isthmus by export-wg --this-side', asyn
 test('killed and started again, a gateway is back with a stock peer within 6 s', async (t) => {
   const lab = await laboratory(t);
   const [file] = isthmusFiles(lab, await generatePsk(lab));
-  await quick(lab, 'b', file);
+  await wgQuickOn(lab, 'b', file);
   const running = isthmusOn(lab, 'gwa', file);
   await connected(lab, { processes: [running] });
   await sleep(2000);
@@ -139,7 +126,7 @@ test('10 GB, rekeyed every 5 s', async (t) => {
   // Renewed under `auto`, a session with a stock WireGuard costs an attempt without an answer, and 5 s.
   const [file] = isthmusFiles(lab, await generatePsk(lab), { cipher: 'chacha20-poly1305' });
   file.gateway['rekey'] = '5s';
-  await quick(lab, 'b', file);
+  await wgQuickOn(lab, 'b', file);
   const running = isthmusOn(lab, 'gwa', file);
   await connected(lab, { processes: [running] });
   const handshakes = new Set<string>();
