@@ -329,8 +329,6 @@ export class Gateway {
     const { cipher: provenCipher } = this.#lastSeen.get(config.name);
     const credentials = credentialsOf(config);
     const peer = this.tunnel.addPeer({ credentials, persistentKeepalive, acl, provenCipher });
-    // The slot may have been another peer's, with flows of its own.
-    new FlowTable(this.#flows).forgetPeer(peer.slot);
     this.#shapes.set(peer.slot, config.shape);
     this.#flowWatch.name(peer.slot, config.name);
     const peering = { config, peer, resolvedAt: 0 };
@@ -352,7 +350,11 @@ export class Gateway {
       this.#peerings.delete(name);
     }
     this.#changeKeys(next.peerings);
+    const staying = new Set(this.#peerings.keys());
     const moved = next.peerings.map((config) => this.#changePeering(config, rules));
+    // The slots of new peerings may have been others', with flows of their own.
+    const added = [...this.#peerings].flatMap(([name, { peer }]) => (staying.has(name) ? [] : peer.slot));
+    if (added.length > 0) new FlowTable(this.#flows).forgetPeers(new Set(added));
     this.#route();
     return moved.filter((peering) => peering !== undefined);
   }

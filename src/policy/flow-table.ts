@@ -187,11 +187,11 @@ export class FlowTable {
     Atomics.store(this.#tags, slot, other ? tag : EMPTY);
   }
 
-  /** Forgets all flows of a peer, whose number may then be given to another. Cold: reads the whole table. */
-  forgetPeer(peer: number): void {
+  /** Forgets all flows of some peers, whose numbers may then be given to others. Cold: reads the whole table. */
+  forgetPeers(peers: ReadonlySet<number>): void {
     for (let slot = 0; slot < this.#tags.length; slot++) {
       const state = Atomics.load(this.#states, slot);
-      if (this.#keys[slot * KEY_WORDS + KEY_PEER] === peer) this.remove(slot, state);
+      if (peers.has(this.#keys[slot * KEY_WORDS + KEY_PEER])) this.remove(slot, state);
     }
   }
 

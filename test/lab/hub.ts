@@ -11,6 +11,8 @@ export const HUB = 100;
 export const HUB_MTU = 1300;
 
 export const vpc = (n: number) => ({ 4: `10.${n}.0.1`, 6: `fd00:${n}::1` }) as const;
+/** The host that `HubLab.addHost` puts behind a spoke. */
+export const behind = (n: number) => ({ 4: `10.${n}.9.2`, 6: `fd00:${n}:9::2` }) as const;
 export const subnets = (n: number): string[] => [`10.${n}.0.0/16`, `fd00:${n}::/32`];
 const overlay = (n: number): string[] => [`10.8.0.${n}`, `fd00:8::${n}`];
 const hostOf = (n: number): string => (n === HUB ? 'hub' : `spoke${n}`);
@@ -96,12 +98,32 @@ export class HubLab {
     return execute([...ISTHMUS, command, this.interfaceOf(HUB), ...options]);
   }
 
-  /** iperf3 over TCP; gives the bytes that arrived. */
-  async transfer(from: number, to: number, family: 4 | 6): Promise<number> {
-    const server = this.lab.spawn(hostOf(to), ['iperf3', '--server', '--one-off']);
-    await until('iperf3', async () => (await this.lab.must(hostOf(to), ['ss', '-Htln', 'sport = 5201'])) !== '');
-    const bind = ['--bind', vpc(from)[family], '--client', vpc(to)[family], '--time', '1', '--json'];
-    const report = await this.lab.must(hostOf(from), ['iperf3', ...bind]);
+  /** iperf3 over TCP between two spokes; gives the bytes that arrived. */
+  transfer(from: number, to: number, family: 4 | 6): Promise<number> {
+    return this.#transfer(hostOf(from), vpc(from)[family], hostOf(to), vpc(to)[family]);
+  }
+
+  /** Puts a host behind a spoke, by a link of 9001 bytes, as they are in a VPC: 10.N.9.2 and fd00:N:9::2. */
+  async addHost(n: number): Promise<void> {
+    const { lab } = this;
+    const both = (last: number): string[] => [`10.${n}.9.${last}/24`, `fd00:${n}:9::${last}/64`];
+    await lab.host(`host${n}`);
+    const gateway = { host: hostOf(n), name: 'vpc', addresses: both(1) };
+    await lab.link({ host: `host${n}`, name: 'eth0', addresses: both(2) }, gateway, 9001);
+    await lab.ip(`host${n}`, 'route', 'add', 'default', 'via', `10.${n}.9.1`);
+    await lab.ip(`host${n}`, '-6', 'route', 'add', 'default', 'via', `fd00:${n}:9::1`);
+  }
+
+  /** The same as `transfer` between the hosts behind two spokes. */
+  transferBetweenHosts(from: number, to: number, family: 4 | 6): Promise<number> {
+    return this.#transfer(`host${from}`, behind(from)[family], `host${to}`, behind(to)[family]);
+  }
+
+  async #transfer(from: string, source: string, to: string, target: string): Promise<number> {
+    const server = this.lab.spawn(to, ['iperf3', '--server', '--one-off']);
+    await until('iperf3', async () => (await this.lab.must(to, ['ss', '-Htln', 'sport = 5201'])) !== '');
+    const bind = ['--bind', source, '--client', target, '--time', '1', '--json'];
+    const report = await this.lab.must(from, ['iperf3', ...bind]);
     await server.ended;
     return (JSON.parse(report) as { end: { sum_received: { bytes: number } } }).end.sum_received.bytes;
   }
