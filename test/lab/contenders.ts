@@ -1,12 +1,15 @@
 // Tunnels between the two gateways: ours, and those it is measured against. Each joins the VPCs of `two-vpcs.ts`, so that
 // what runs on the private hosts does not know which one carries it.
+import { randomBytes } from 'node:crypto';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { stringify } from 'yaml';
+import { callApi } from '../../src/control/api.ts';
 import type { GatewayStatus } from '../../src/gateway/status.ts';
 import type { Lab } from './lab.ts';
-import { must, until, type Running } from './process.ts';
+import { apiPath } from './look.ts';
+import { until, type Running } from './process.ts';
 import { B, GATEWAY_A, GATEWAY_B, SUBNETS_A, SUBNETS_B, type Family } from './two-vpcs.ts';
 
 /** The checkout, seen from `dist/test/lab`. */
@@ -259,8 +262,13 @@ export function writeGatewayFile(lab: Lab, host: string, file: GatewayFile): str
 
 /** A running gateway's own account of itself. */
 export async function gatewayStatus(lab: Lab, end: 'a' | 'b'): Promise<GatewayStatus> {
-  return JSON.parse(await must([...ISTHMUS, 'status', interfaceName(lab, end), '--json'])) as GatewayStatus;
+  const { status, body } = await callApi(apiPath(interfaceName(lab, end)), 'GET', '/v1/status');
+  if (status !== 200) throw new Error(`gateway ${end}: ${JSON.stringify(body)}`);
+  return body as GatewayStatus;
 }
+
+/** A PSK, made here: a process of its own costs each lab a good part of a second. */
+export const newPsk = (): string => randomBytes(32).toString('base64');
 
 /** A PSK as users get one. */
 export async function generatePsk(lab: Lab, host = 'gwa'): Promise<string> {
@@ -272,7 +280,7 @@ export async function startIsthmus(
   lab: Lab,
   options: TunnelOptions & { cipher?: string; change?: (a: GatewayFile, b: GatewayFile) => void } = {},
 ): Promise<Tunnel> {
-  const files = isthmusFiles(lab, await generatePsk(lab), options);
+  const files = isthmusFiles(lab, newPsk(), options);
   options.change?.(...files);
   return startGateways(lab, files, `isthmus${options.cipher ? ` ${options.cipher}` : ''}`);
 }

@@ -1,7 +1,7 @@
 // A hub and four spokes, each a host with its gateway on it, joined by a switch. Spoke N has 10.N.0.1 and fd00:N::1 as
 // its VPC, 10.8.0.N and fd00:8::N as its overlay address; the hub 10.100.0.1, fd00:100::1, 10.8.0.100, fd00:8::100.
 import { stringify } from 'yaml';
-import { ISTHMUS, generatePsk, writePrivate } from './contenders.ts';
+import { ISTHMUS, newPsk, writePrivate } from './contenders.ts';
 import { Lab } from './lab.ts';
 import { execute, until, type Result } from './process.ts';
 
@@ -66,8 +66,7 @@ export class HubLab {
 
   /** Starts all gateways, the hub's file changed by `change`, and waits until each spoke has a session. */
   async start(change: (file: HubFile) => void): Promise<void> {
-    const psks = new Map<number, string>();
-    for (const n of SPOKES) psks.set(n, await generatePsk(this.lab, 'hub'));
+    const psks = new Map(SPOKES.map((n) => [n, newPsk()]));
     const peerings = SPOKES.map((n) => {
       const name = hostOf(n);
       return { name, role: 'server', psk: psks.get(n), subnets: subnets(n), address: overlay(n), acl: 'open' };

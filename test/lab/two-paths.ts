@@ -1,5 +1,5 @@
 // The topology of two-vpcs.ts with a second cable between the gateways, 203.0.113.0/24, and a peering over each.
-import { generatePsk, isthmusFiles, startGateways, type GatewayFile, type Tunnel } from './contenders.ts';
+import { isthmusFiles, newPsk, startGateways, type GatewayFile, type Tunnel } from './contenders.ts';
 import type { Lab } from './lab.ts';
 import { GATEWAY_B, twoVpcs } from './two-vpcs.ts';
 
@@ -17,8 +17,8 @@ export async function twoPaths(): Promise<Lab> {
 
 /** Isthmus on both gateways, with a bundle of both paths; `bundle` is its description in the file. */
 export async function startBundle(lab: Lab, bundle: Record<string, unknown>): Promise<Tunnel> {
-  const files = isthmusFiles(lab, await generatePsk(lab));
-  const psk = await generatePsk(lab);
+  const files = isthmusFiles(lab, newPsk());
+  const psk = newPsk();
   for (const [index, file] of files.entries()) addPath(file, index === 0 ? 'a' : 'b', psk, bundle);
   return startGateways(lab, files, 'isthmus with two paths');
 }

@@ -9,11 +9,11 @@ import type { GatewayStatus } from '../../src/gateway/status.ts';
 import { TCP_FLAG } from '../../src/wire/packet.ts';
 import {
   connected,
-  generatePsk,
   interfaceName,
   isthmusFiles,
   isthmusOn,
   ISTHMUS,
+  newPsk,
   wgQuickOn,
   writeGatewayFile,
   type GatewayFile,
@@ -83,7 +83,7 @@ let hostB: RawInterface;
 
 test.before(async () => {
   lab = await twoVpcs();
-  const files = isthmusFiles(lab, await generatePsk(lab), { cipher: 'chacha20-poly1305' });
+  const files = isthmusFiles(lab, newPsk(), { cipher: 'chacha20-poly1305' });
   file = files[1];
   delete file.peerings[0]['acl'];
   Object.assign(file, { acls: {}, prefix_lists: { partners: ['172.31.9.0/24'] }, ...FILTERS });

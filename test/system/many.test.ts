@@ -1,11 +1,10 @@
 // One gateway with 500 peerings: a hub, and half of its spokes in each of two processes. Pair N is 10.1.N.1 in the east and
 // 10.2.N.1 in the west; each of the two reaches the other by a peering of its own, through the hub.
-import { randomBytes } from 'node:crypto';
 import test from 'ava';
 import { stringify } from 'yaml';
 import { callApi } from '../../src/control/api.ts';
 import type { GatewayStatus } from '../../src/gateway/status.ts';
-import { ISTHMUS, writePrivate } from '../lab/contenders.ts';
+import { ISTHMUS, newPsk, writePrivate } from '../lab/contenders.ts';
 import { Lab } from '../lab/lab.ts';
 import { apiPath, dropsOf, residentMebibytes } from '../lab/look.ts';
 import { until, type Running } from '../lab/process.ts';
@@ -46,7 +45,7 @@ test('500 peerings in one process: all sessions come up, every pair reaches the 
   }
 
   const pairs = Array.from({ length: PAIRS }, (_, pair) => pair);
-  const psks = { east: pairs.map(psk), west: pairs.map(psk) };
+  const psks = { east: pairs.map(newPsk), west: pairs.map(newPsk) };
   const acls = { open: [{ name: 'all', action: 'allow' }] };
   const gateway = (host: string, more: object): object => ({ name: host, interface: nameOf(host), ...more });
   const start = async (host: string, file: object): Promise<Running> => {
@@ -116,7 +115,3 @@ test('500 peerings in one process: all sessions come up, every pair reaches the 
   t.log(`${memory.toFixed(0)} MiB; ${seconds(begun)} in all`);
   t.true(memory < 400, `${memory} MiB`);
 });
-
-function psk(): string {
-  return randomBytes(32).toString('hex');
-}
