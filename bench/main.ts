@@ -10,6 +10,7 @@ import { microSteps } from './micro.ts';
 import { readOptions, USAGE, type Options } from './options.ts';
 import { writeReport } from './report.ts';
 import type { Results } from './results.ts';
+import { shapingSteps } from './shaping.ts';
 import { soakSteps } from './soak.ts';
 import { Labs, workOff } from './steps.ts';
 import { formatTable } from './table.ts';
@@ -28,6 +29,7 @@ async function bench(options: Options): Promise<void> {
     failures: [],
     runs: [],
     growth: [],
+    shaping: [],
     micro: [],
     soak: [],
   };
@@ -49,6 +51,7 @@ async function bench(options: Options): Promise<void> {
       ...(wanted('micro') ? microSteps(quick, results) : []),
       ...compareSteps(labs, { rounds, seconds, steps: quick ? 4 : 5, contenders, measures }, results),
       ...growthSteps(labs, { rounds, seconds: Math.min(seconds, 3), quick, curves }, results),
+      ...(wanted('shaping') ? shapingSteps(labs, rounds, seconds, results) : []),
       ...(wanted('soak') ? soakSteps(labs, quick, results) : []),
     ];
     results.failures.push(...(await workOff(steps, stop.signal)));

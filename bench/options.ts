@@ -10,7 +10,7 @@ export interface Options {
   readonly quick: boolean;
   readonly rounds: number;
   readonly seconds: number;
-  /** Whether a measure, a growth curve, `micro` or `soak` is to be run. */
+  /** Whether a measure, a growth curve, `micro`, `shaping` or `soak` is to be run. */
   readonly wanted: (id: string) => boolean;
   /** Whether a contender takes part. */
   readonly against: (id: string) => boolean;
@@ -22,7 +22,7 @@ export interface Options {
 const names = (list: readonly { id: string }[]): string[] => list.map(({ id }) => id);
 /** In the checkout, seen from `dist/bench`. */
 const RESULTS = fileURLToPath(new URL('../../bench/results', import.meta.url));
-const GROUPS = ['growth', 'micro', 'soak'];
+const GROUPS = ['growth', 'micro', 'shaping', 'soak'];
 
 export const USAGE = `npm run bench -- [OPTION…]
 
@@ -90,7 +90,8 @@ export function readOptions(argv: readonly string[]): Options | string {
   }
 }
 
-const isThorough = (id: string): boolean => MEASURES.some((measure) => measure.id === id && measure.thorough);
+const isThorough = (id: string): boolean =>
+  id === 'shaping' || MEASURES.some((measure) => measure.id === id && measure.thorough);
 
 function list(option: string, text: string | undefined, known: readonly string[]): string[] | undefined {
   const words = text?.split(',').map((word) => word.trim());

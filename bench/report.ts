@@ -6,7 +6,7 @@ import { growthPlot } from './growth-plot.ts';
 import { CURVES } from './growth.ts';
 import { MEASURES } from './measures.ts';
 import { ratiosPlot } from './ratios-plot.ts';
-import { digits, summarize, summaryOf, type Results } from './results.ts';
+import { digits, heldRate, shapedRates, summarize, summaryOf, type Results } from './results.ts';
 import { ratioText } from './table.ts';
 
 /** Writes report.md, ratios.svg, growth.svg and results.json into a folder; gives the report's path. */
@@ -21,7 +21,15 @@ export function writeReport(folder: string, results: Results): string {
 }
 
 function report(results: Results): string {
-  const parts = [head(results), comparison(results), spread(results), growth(results), micro(results), soak(results)];
+  const parts = [
+    head(results),
+    comparison(results),
+    spread(results),
+    growth(results),
+    shaping(results),
+    micro(results),
+    soak(results),
+  ];
   return `${parts.filter((part) => part !== '').join('\n\n')}\n`;
 }
 
@@ -124,6 +132,21 @@ those of a plain device, rules and flows a gateway's.
 ![Growth](growth.svg)
 
 ${table(['', 'TCP, Mbit/s', 'ping, ms', 'memory, MiB'], rows)}`;
+}
+
+function shaping(results: Results): string {
+  if (results.shaping.length === 0) return '';
+  const rows = shapedRates(results).map(({ rate, figure }) => [
+    `${rate} Mbit/s`,
+    ...(['tcp', 'udp'] as const).map((name) => heldRate(figure(name), rate)),
+    ...(['ping-expedited', 'ping-plain'] as const).map((name) => digits(figure(name)!)),
+  ]);
+  return `## Shaping
+
+What passes of a TCP stream, and of 1.3 times as much UDP where this machine sends that much, in Mbit/s of IP packets as a shape counts them; and the average
+ping beside four TCP streams, in a class of its own (EF) and in that of the streams.
+
+${table(['', 'TCP', 'UDP', 'ping, EF, ms', 'ping, ms'], rows)}`;
 }
 
 function micro(results: Results): string {

@@ -18,6 +18,18 @@ export interface GrowthRun {
   readonly value: number;
 }
 
+/**
+ * With a shape of `rate` Mbit/s: what passed of TCP and of more UDP than that, in Mbit/s as the shape counts; and the round
+ * trip in ms of pings beside bulk, in a class of their own or not.
+ */
+export type ShapingFigure = 'tcp' | 'udp' | 'ping-expedited' | 'ping-plain';
+
+export interface ShapingRun {
+  readonly rate: number;
+  readonly figure: ShapingFigure;
+  readonly value: number;
+}
+
 export interface MicroResult {
   readonly name: string;
   /** Nanoseconds of each run; the median is the figure. */
@@ -43,6 +55,7 @@ export interface Results {
   readonly failures: string[];
   readonly runs: Run[];
   readonly growth: GrowthRun[];
+  readonly shaping: ShapingRun[];
   readonly micro: MicroResult[];
   readonly soak: SoakResult[];
 }
@@ -60,6 +73,26 @@ export function summarize(values: readonly number[]): Summary | undefined {
   const middle = sorted.length >> 1;
   const median = sorted.length % 2 === 1 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2;
   return { median, min: sorted[0], max: sorted.at(-1)! };
+}
+
+/** The rates that were shaped to, each with the median of what came of it. */
+export function shapedRates({
+  shaping,
+}: Results): { rate: number; figure: (name: ShapingFigure) => number | undefined }[] {
+  return [...new Set(shaping.map(({ rate }) => rate))].map((rate) => ({
+    rate,
+    figure: (name) => {
+      const runs = shaping.filter((run) => run.rate === rate && run.figure === name);
+      return summarize(runs.map(({ value }) => value))?.median;
+    },
+  }));
+}
+
+/** A rate, and how far it is from what was asked for: `20.2 (+1.0 %)`. */
+export function heldRate(rate: number | undefined, asked: number): string {
+  if (rate === undefined) return '-';
+  const percent = (rate / asked - 1) * 100;
+  return `${digits(rate)} (${percent < 0 ? '−' : '+'}${Math.abs(percent).toFixed(1)} %)`;
 }
 
 /** The value below which a share (0 to 1) of the values lie. */

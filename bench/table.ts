@@ -2,10 +2,17 @@
 import { CONTENDERS, REFERENCE, WIREGUARD } from './contenders.ts';
 import { CURVES } from './growth.ts';
 import { MEASURES } from './measures.ts';
-import { digits, summarize, summaryOf, type Results } from './results.ts';
+import { digits, heldRate, shapedRates, summarize, summaryOf, type Results } from './results.ts';
 
 export function formatTable(results: Results): string {
-  const blocks = [comparison(results), growth(results), micro(results), soak(results), remarks(results)];
+  const blocks = [
+    comparison(results),
+    growth(results),
+    shaping(results),
+    micro(results),
+    soak(results),
+    remarks(results),
+  ];
   return blocks.filter((block) => block !== '').join('\n');
 }
 
@@ -56,6 +63,17 @@ function growth(results: Results): string {
   })
     .filter((block) => block !== '')
     .join('\n');
+}
+
+function shaping(results: Results): string {
+  const rows = shapedRates(results).map(({ rate, figure }) => {
+    const rates = (['tcp', 'udp'] as const).map((name) => heldRate(figure(name), rate).padStart(20));
+    const pings = (['ping-expedited', 'ping-plain'] as const).map((name) => digits(figure(name)!).padStart(14));
+    return `${`${rate} Mbit/s`.padStart(16)}${rates.join('')}${pings.join('')}\n`;
+  });
+  if (rows.length === 0) return '';
+  const columns = ['TCP, Mbit/s', 'UDP, Mbit/s'].map((text) => text.padStart(20));
+  return `${'shaped to'.padStart(16)}${columns.join('')}${'ping, EF, ms'.padStart(14)}${'ping, ms'.padStart(14)}\n${rows.join('')}`;
 }
 
 function micro(results: Results): string {

@@ -5,6 +5,7 @@ import { gatewayStatus, startIsthmus } from '../lab/contenders.ts';
 import { iperf3, pingTime } from '../lab/iperf3.ts';
 import type { Lab } from '../lab/lab.ts';
 import { dropsOf, residentMebibytes } from '../lab/look.ts';
+import { until } from '../lab/process.ts';
 import { GATEWAY_A, GATEWAY_B, twoVpcs } from '../lab/two-vpcs.ts';
 import { flood } from '../lab/underlay.ts';
 
@@ -25,7 +26,7 @@ test('a million bad datagrams: silence, no growth, all counted, and the traffic 
   t.teardown(() => lab.dispose());
   const samples = join(lab.directory, 'samples.pcap');
   const capture = lab.spawn('wan', ['tcpdump', '-i', 'gwb', '-U', '-w', samples, 'udp', 'port', '51820']);
-  await sleep(1000);
+  await until('the capture', () => capture.output().includes('listening'));
   const { processes } = await startIsthmus(lab);
   await pingTime(lab, { count: 50 });
   await iperf3(lab, { seconds: 1, udp: { length: 400, rate: '5M' }, direction: 'both' });

@@ -101,7 +101,7 @@ test('a flood is as long as it should be, and a WireGuard peer does not answer i
   await startWireguardGo(lab);
   const samples = `${lab.directory}/samples.pcap`;
   const capture = lab.spawn('wan', ['tcpdump', '-i', 'gwb', '-U', '-c', '100', '-w', samples, 'udp', 'port', '51820']);
-  await sleep(500);
+  await until('the capture', () => capture.output().includes('listening'));
   await pingTime(lab, { count: 20 });
   await capture.stop();
   const to = `${GATEWAY_B[4]}:51820`;
