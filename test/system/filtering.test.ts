@@ -30,7 +30,7 @@ import { withHeaderSum } from '../wire/sums.ts';
 const PATIENCE = 60_000;
 const OPERATOR = { 4: '172.31.7.3', 6: 'fd00:a:7::3' } as const;
 const PARTNER = '172.31.9.4';
-const BANNED = '172.31.66.6';
+const BANNED = { 4: '172.31.66.6', 6: 'fd00:a:66::6' } as const;
 const DATA = 7000;
 /** A client's port, to which the network ACL lets no answer go. */
 const MUTE = 7600;
@@ -61,6 +61,7 @@ const FILTERS = {
     edge: {
       ingress: [
         { rule: 90, action: 'deny', cidr: '172.31.66.0/24' },
+        { rule: 95, action: 'deny', cidr: 'fd00:a:66::/48' },
         { rule: 100, action: 'allow', cidr: '0.0.0.0/0' },
         { rule: 110, action: 'allow', cidr: '::/0' },
       ],
@@ -228,11 +229,11 @@ test.serial('security groups: members, another group, a prefix list; stateful, i
 test.serial('network ACLs: the lowest number first, and an answer needs its own rule', async (t) => {
   const before = await rulesOf('edge');
   const unanswered = packet(A[4], B[4], 17, udp(MUTE, DATA, 24));
-  const denied = packet(BANNED, B[4], 17, udp(unique(), DATA, 8));
-  await assertCases(t, [{ what: 'rule 90', passing: [unanswered], dropped: [denied], reasons: 'network-acl' }]);
+  const denied = ([4, 6] as const).map((family) => packet(BANNED[family], B[family], 17, udp(unique(), DATA, 8)));
+  await assertCases(t, [{ what: 'rules 90 and 95', passing: [unanswered], dropped: denied, reasons: 'network-acl' }]);
   await assertCases(t, [{ what: 'rule 50', dropped: [answer(unanswered)], reasons: 'network-acl' }], 'out');
   const after = await rulesOf('edge');
-  for (const rule of ['50', '90']) {
+  for (const rule of ['50', '90', '95']) {
     t.is(after[rule].hits - before[rule].hits, 1);
     t.is(after[rule].denied - before[rule].denied, 1);
   }
