@@ -30,6 +30,7 @@ const TEST = {
   bird2: 'bird',
   'wireguard-tools': 'wg',
   tcpdump: 'tcpdump',
+  systemd: 'systemd-analyze',
   prometheus: 'prometheus',
   shellcheck: 'shellcheck',
   libasan8: '/libasan.so.8',

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <cstddef>
 #include <cstring>
 #include <ctime>
 
@@ -141,6 +142,57 @@ napi_value listenUnix(napi_env env, napi_callback_info info) {
   return fromInt(env, fd);
 }
 
+/** The address of a socket by its path; one that begins with `@` has a name and no file. False if it is too long or empty. */
+bool toAddress(const char* path, size_t length, sockaddr_un* address, socklen_t* size) {
+  *address = {};
+  address->sun_family = AF_UNIX;
+  if (length == 0 || length >= sizeof address->sun_path) return false;
+  memcpy(address->sun_path, path, length);
+  *size = static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + length + 1);
+  if (path[0] != '@') return true;
+  address->sun_path[0] = '\0';
+  (*size)--;
+  return true;
+}
+
+/**
+ * notify(path, text, fd): sends one datagram to a unix socket, with a descriptor (-1: none) for its reader; Node has no
+ * such sockets. Waits a second at most for a reader that is behind. Returns 0 or a negative errno.
+ */
+napi_value notify(napi_env env, napi_callback_info info) {
+  Arguments<3> arguments(env, info);
+  char path[sizeof(sockaddr_un::sun_path) + 1];
+  char text[2048];
+  size_t pathLength = 0, textLength = 0;
+  napi_get_value_string_utf8(env, arguments.value[0], path, sizeof path, &pathLength);
+  napi_get_value_string_utf8(env, arguments.value[1], text, sizeof text, &textLength);
+  int passed = toInt(env, arguments.value[2]);
+  sockaddr_un address;
+  msghdr message = {};
+  if (!toAddress(path, pathLength, &address, &message.msg_namelen)) return fromInt(env, -EINVAL);
+  message.msg_name = &address;
+  iovec content = {text, textLength};
+  message.msg_iov = &content;
+  message.msg_iovlen = 1;
+  alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int))] = {};
+  if (passed >= 0) {
+    message.msg_control = control;
+    message.msg_controllen = sizeof control;
+    cmsghdr* header = CMSG_FIRSTHDR(&message);
+    header->cmsg_level = SOL_SOCKET;
+    header->cmsg_type = SCM_RIGHTS;
+    header->cmsg_len = CMSG_LEN(sizeof(int));
+    memcpy(CMSG_DATA(header), &passed, sizeof passed);
+  }
+  int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+  if (fd < 0) return fromInt(env, -errno);
+  timeval patience = {1, 0};
+  setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience);
+  int result = sendmsg(fd, &message, MSG_NOSIGNAL) < 0 ? -errno : 0;
+  close(fd);
+  return fromInt(env, result);
+}
+
 }  // namespace
 
 void registerSystem(napi_env env, napi_value exports) {
@@ -153,6 +205,7 @@ void registerSystem(napi_env env, napi_value exports) {
   exportFunction(env, exports, "bootTime", bootTime);
   exportFunction(env, exports, "closeFd", closeFd);
   exportFunction(env, exports, "listenUnix", listenUnix);
+  exportFunction(env, exports, "notify", notify);
 }
 
 }  // namespace isthmus

@@ -77,10 +77,12 @@ napi_value openTun(napi_env env, napi_callback_info info) {
   return result;
 }
 
-/** adoptTun(fd): a TUN that another process opened and handed over. */
+/** adoptTun(fd): a TUN that another process opened and handed over. Programs that are started from here do not get it. */
 napi_value adoptTun(napi_env env, napi_callback_info info) {
   Arguments<1> arguments(env, info);
-  return describe(env, toInt(env, arguments.value[0]));
+  int fd = toInt(env, arguments.value[0]);
+  fcntl(fd, F_SETFD, FD_CLOEXEC);
+  return describe(env, fd);
 }
 
 /** A socket in the TUN's own network namespace, for questions about its link; it may have been moved after opening. */

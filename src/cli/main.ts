@@ -1,6 +1,7 @@
 #!/usr/bin/env node
 import { Command, CommanderError } from 'commander';
 import { EXIT, IsthmusError } from '../gateway/errors.ts';
+import { complaintPrefix } from './log.ts';
 import { packageVersion } from './version.ts';
 
 /** A command is loaded when it is asked for, so that making a key needs nothing of what a gateway needs. */
@@ -59,12 +60,18 @@ function exitCodeFor(error: unknown): number {
   if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : EXIT.usage;
   if (error instanceof IsthmusError) {
     const located = error.exitCode === EXIT.config;
-    process.stderr.write(located ? `${error.message}\n` : `isthmus: ${error.message} (${error.code})\n`);
+    complain(located ? error.message : `isthmus: ${error.message} (${error.code})`);
     return error.exitCode;
   }
   const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
-  process.stderr.write(`isthmus: a fault of the program itself (ISTHMUS_INTERNAL): ${text}\n`);
+  complain(`isthmus: a fault of the program itself (ISTHMUS_INTERNAL): ${text}`);
   return EXIT.software;
+}
+
+/** Writes to standard error, each line with its priority where the journal reads it. */
+function complain(text: string): void {
+  const prefix = complaintPrefix();
+  process.stderr.write(`${text.replace(/^/gm, prefix)}\n`);
 }
 
 // A reader that has seen enough, such as head, is no failure.

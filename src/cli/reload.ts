@@ -1,5 +1,6 @@
 import { Command } from 'commander';
 import type { ReloadAnswer } from '../control/api.ts';
+import { loadConfig } from '../control/config.ts';
 import { formatChanges } from '../gateway/difference.ts';
 import { askGateway } from './ask.ts';
 
@@ -14,15 +15,24 @@ export function command(): Command {
     .argument('[interface]', 'which gateway; may be left out where one runs')
     .option('--dry-run', 'change nothing, only print what would be changed')
     .option('--json', 'print JSON, for scripts')
+    .option('--config <file>', "which gateway: the one of this file's interface")
     .addHelpText(
       'after',
       '\nEach line is a change: + an entry that comes, - one that goes, ~ a value before and after.\n\nExamples:\n' +
-        '  isthmus reload --dry-run\n  isthmus reload ist0\n  isthmus reload --dry-run --json | jq ".changes[].path"',
+        '  isthmus reload --dry-run\n  isthmus reload ist0\n  isthmus reload --config /etc/isthmus/ningxia.yaml\n' +
+        '  isthmus reload --dry-run --json | jq ".changes[].path"',
     )
     .action(reload);
 }
 
-async function reload(name: string | undefined, options: { dryRun?: true; json?: true }): Promise<void> {
+interface ReloadOptions {
+  readonly dryRun?: true;
+  readonly json?: true;
+  readonly config?: string;
+}
+
+async function reload(interfaceName: string | undefined, options: ReloadOptions): Promise<void> {
+  const name = interfaceName ?? (options.config && loadConfig(options.config, process.env).interface);
   const call = options.dryRun ? '/v1/reload?dry_run=true' : '/v1/reload';
   const answer = (await askGateway(name, 'POST', call)) as ReloadAnswer;
   if (options.json) process.stdout.write(`${JSON.stringify(answer, null, 2)}\n`);

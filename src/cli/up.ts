@@ -1,8 +1,8 @@
 import { once } from 'node:events';
 import { constants } from 'node:os';
 import { setFlagsFromString } from 'node:v8';
-import { Command } from 'commander';
-import { pino, type Logger } from 'pino';
+import { Command, Option } from 'commander';
+import type { Logger } from 'pino';
 import { serveApi } from '../control/api.ts';
 import { loadConfig } from '../control/config.ts';
 import { openUapi, serveUapi, uapiPath, type UapiListener } from '../control/uapi-socket.ts';
@@ -11,11 +11,24 @@ import type { ConfigurableDevice } from '../gateway/device-state.ts';
 import type { Change } from '../gateway/difference.ts';
 import { IsthmusError } from '../gateway/errors.ts';
 import { Gateway, RUN_FOLDER } from '../gateway/gateway.ts';
+import type { GatewayStatus } from '../gateway/status.ts';
 import type { Log } from '../gateway/tunnel.ts';
 import { listenUnix } from '../nic/native.ts';
 import { FlowLogs } from '../observe/flow-logs.ts';
 import { MetricsServer } from '../observe/metrics-server.ts';
+import { createLog, type LogFormat } from './log.ts';
+import { Supervisor } from './supervisor.ts';
 import { packageVersion } from './version.ts';
+
+/** A peer whose last handshake is older than this has no session, s. */
+const SESSION_LIFE = 180;
+
+interface UpOptions {
+  readonly logLevel?: string;
+  readonly logFormat?: LogFormat;
+  readonly pcap?: string;
+  readonly keep?: true;
+}
 
 export function command(): Command {
   return new Command('up')
@@ -23,11 +36,19 @@ export function command(): Command {
     .description(
       'Runs the gateway of a configuration file in the foreground, as systemd wants it: creates the interface, its ' +
         'addresses and routes, switches forwarding on, and takes everything back when it ends. Needs root, or ' +
-        'CAP_NET_ADMIN.\n\nSIGTERM and SIGINT end it; SIGHUP reads the file again and changes what is different.',
+        'CAP_NET_ADMIN.\n\nSIGTERM and SIGINT end it; SIGHUP reads the file again and changes what is different. Under ' +
+        'systemd it says when it is ready, reloads and fares well (Type=notify, WatchdogSec=).',
     )
     .argument('<file>', 'configuration file')
     .option('--log-level <level>', 'debug, info, warn or error, whatever the file says')
+    .addOption(
+      new Option('--log-format <format>', "default: journal where systemd's journal reads it").choices([
+        'json',
+        'journal',
+      ]),
+    )
     .option('--pcap <file>', 'write every packet of the overlay, before it is judged, to a pcap file (slow)')
+    .option('--keep', 'have systemd keep the interface over a restart (FileDescriptorStoreMax=)')
     .addHelpText(
       'after',
       '\nExamples:\n  isthmus up /etc/isthmus/gateway.yaml\n  isthmus up gateway.yaml --log-level debug --pcap /tmp/overlay.pcap',
@@ -41,8 +62,9 @@ export function command(): Command {
  */
 setFlagsFromString('--no-incremental-marking');
 
-async function up(file: string, options: { logLevel?: string; pcap?: string }): Promise<void> {
-  const log = pino({ level: options.logLevel ?? 'info', base: null, timestamp: pino.stdTimeFunctions.isoTime });
+async function up(file: string, options: UpOptions): Promise<void> {
+  const supervisor = new Supervisor(process.env, process.pid);
+  const log = createLog(options.logLevel ?? 'info', options.logFormat);
   const config = loadConfig(file, process.env);
   log.level = options.logLevel ?? config.logLevel;
   // From here on a signal ends it in order, also while it starts.
@@ -52,29 +74,46 @@ async function up(file: string, options: { logLevel?: string; pcap?: string }): 
     (text) => log.warn(text),
     () => performance.now(),
   );
-  const gateway = await Gateway.start(config, { log, capture: options.pcap ?? '', flowLogs });
+  const name = `tun-${config.interface}`;
+  const descriptor = supervisor.takeDescriptor(name);
+  const handover = { descriptor, keep: (fd: number) => supervisor.keepDescriptor(name, fd) };
+  const capture = options.pcap ?? '';
+  const gateway = await Gateway.start(config, { log, capture, flowLogs, handover: options.keep && handover });
   try {
-    await run(gateway, file, config, stopped, log, options.logLevel);
+    await run({ gateway, file, config, stopped, log, level: options.logLevel, supervisor });
   } finally {
+    supervisor.stopping();
     await gateway.close();
   }
   log.info('closed');
 }
 
+interface Run {
+  readonly gateway: Gateway;
+  readonly file: string;
+  readonly config: GatewayConfig;
+  readonly stopped: Promise<unknown>;
+  readonly log: Logger;
+  /** The level that was asked for, whatever the file says. */
+  readonly level: string | undefined;
+  readonly supervisor: Supervisor;
+}
+
 /** Serves the gateway's sockets and obeys signals until it ends. Throws if it ended by a fault, or a socket can't be made. */
-async function run(
-  gateway: Gateway,
-  file: string,
-  config: GatewayConfig,
-  stopped: Promise<unknown>,
-  log: Logger,
-  level: string | undefined,
-): Promise<void> {
+async function run({ gateway, file, config, stopped, log, level, supervisor }: Run): Promise<void> {
   const name = config.interface;
   const metrics = new MetricsServer({ status: () => gateway.status(), version: packageVersion() });
   const reload = async (dryRun: boolean): Promise<readonly Change[]> => {
     const next = loadConfig(file, process.env);
     if (dryRun) return gateway.difference(next);
+    supervisor.reloading();
+    try {
+      return await change(next);
+    } finally {
+      supervisor.ready();
+    }
+  };
+  const change = async (next: GatewayConfig): Promise<readonly Change[]> => {
     const moved = await metricsAt(metrics, next.metrics);
     try {
       const changes = await gateway.reload(next);
@@ -108,6 +147,11 @@ async function run(
     });
     const { gateway: title, port } = gateway.status();
     log.info(`gateway ${title} is up: ${name}, UDP port ${port}`);
+    supervisor.ready();
+    supervisor.follow(
+      () => statusLine(gateway.status()),
+      () => gateway.tunnel.isAlive(),
+    );
     const ending = await Promise.race([gateway.ended, stopped.then(() => ({ reason: 'closed' }) as const)]);
     if (ending.reason === 'deleted') throw new IsthmusError('ISTHMUS_TUN', `the interface ${name} was deleted`);
     if (ending.reason === 'failed') throw new IsthmusError('ISTHMUS_DATA_PLANE', ending.error.message);
@@ -117,6 +161,13 @@ async function run(
     uapi?.close();
     metrics.close();
   }
+}
+
+/** What `systemctl status` shows of a gateway. */
+function statusLine({ port, peers, listening }: GatewayStatus): string {
+  const inSession = peers.filter(({ last_handshake_s: age }) => age !== null && age < SESSION_LIFE).length;
+  const socket = listening ? `UDP port ${port}` : 'the interface is down';
+  return `${socket}; sessions with ${inSession} of ${peers.length} peers`;
 }
 
 async function listenUapi(gateway: Gateway, name: string, log: Log): Promise<UapiListener> {

@@ -77,7 +77,9 @@ export const SHARED = {
   orders: 0,
   /** Handshake messages posted by the inbound thread and not yet taken by the main thread. */
   handshakes: 1,
-  words: 2,
+  /** What `orders` was when the thread last looked: it goes on following while it runs. */
+  obeyed: 2,
+  words: 3,
 } as const;
 
 /** Handshake messages that may wait; more are dropped, so that a flood can't grow memory. */

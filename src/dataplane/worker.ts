@@ -95,6 +95,7 @@ function obey(apply: (order: never) => void): boolean {
       socket = order.fd;
     }
   }
+  Atomics.store(shared, SHARED.obeyed, ordersSeen);
   return true;
 }
 

@@ -24,6 +24,7 @@ import { IsthmusError } from './errors.ts';
 import type { FlowQuery, FlowsAnswer } from './flow-top.ts';
 import { FlowWatch } from './flow-watch.ts';
 import type { FlowSink } from './flow-watch.ts';
+import { adoptInterface, leaveFlows, presentLink, takeFlows } from './handover.ts';
 import { LastSeen } from './last-seen.ts';
 import type { Sighting } from './last-seen.ts';
 import { Explainer } from '../dataplane/explain.ts';
@@ -65,6 +66,15 @@ export interface GatewayOptions {
   readonly capture: string;
   /** Takes what is to be written of flows. */
   readonly flowLogs: FlowSink;
+  /** Where the process has a supervisor that keeps the interface for the next one. */
+  readonly handover?: Handover | undefined;
+}
+
+export interface Handover {
+  /** The interface that was kept; undefined: there is none. */
+  readonly descriptor: number | undefined;
+  /** Has the interface kept. */
+  readonly keep: (descriptor: number) => void;
 }
 
 export class Gateway {
@@ -82,19 +92,27 @@ export class Gateway {
   #routing = singleTable(buildPrefixTable([]), 0);
   #config: GatewayConfig;
   #rules: Rules;
+  /** Whether interface and flows are left to the next process. */
+  #handsOver = false;
+  /** Whether they come from one before. */
+  #isSuccessor = false;
   #restoreForwarding: () => void = () => undefined;
   #housekeeping: NodeJS.Timeout | undefined;
   #reloading: Promise<unknown> = Promise.resolve();
 
   /** Starts everything, or nothing: what was begun is taken back if a part fails. */
   static async start(config: GatewayConfig, options: GatewayOptions): Promise<Gateway> {
-    const { log, capture, flowLogs } = options;
+    const { log, capture, flowLogs, handover } = options;
     if (capture !== '') startCapture(capture);
-    const tun = openInterface(config.interface);
+    const kept = handover?.descriptor === undefined ? undefined : adoptInterface(handover.descriptor, config.interface);
+    const tun = kept ?? openInterface(config.interface);
     const tunnel = await Tunnel.start({ tun, timing: timing(config.rekeyAfterMs), capture, log });
     const gateway = new Gateway(config, tunnel, log, flowLogs);
+    gateway.#isSuccessor = kept !== undefined;
     try {
       await gateway.#begin();
+      if (kept === undefined) handover?.keep(tun.fd);
+      gateway.#handsOver = handover !== undefined;
     } catch (error) {
       await gateway.close();
       throw error;
@@ -139,13 +157,36 @@ export class Gateway {
     await this.#flowWatch.configure(config.flowLogs, config.interface);
     this.#flowWatch.start();
     for (const peering of config.peerings) this.#add(peering);
+    if (this.#isSuccessor) this.#takeFlows();
     this.#route();
-    await configureLink(this.tunnel.name, config.addresses, await mtuOf(config));
-    this.#openSocket();
-    await changeRoutes(this.tunnel.name, [], kernelRoutes(config));
+    await this.#configureLink(config);
     this.#restoreForwarding = enableForwarding(familiesOf(config));
     await Promise.all(Array.from(this.#peerings.values(), (peering) => this.#locate(peering)));
     this.#housekeeping = setInterval(() => void this.#keepHouse(), HOUSEKEEPING);
+  }
+
+  async #configureLink(config: GatewayConfig): Promise<void> {
+    const { name } = this.tunnel;
+    const link = await linkOf(config);
+    // What the file no longer says goes; what it still says stays, without a moment's absence.
+    const change = this.#isSuccessor
+      ? await changeLink(name, await presentLink(name, this.tunnel.mtu), link, this.#log)
+      : undefined;
+    await configureLink(name, link.addresses, link.mtu);
+    this.#openSocket();
+    if (change === undefined) await changeRoutes(name, [], link.routes);
+    await change?.finish();
+  }
+
+  #takeFlows(): void {
+    const slots = new Map(Array.from(this.#peerings, ([name, { peer }]) => [name, peer.slot]));
+    const count = takeFlows(this.#flowsPath, this.#flows, slots);
+    this.#log.info(`the interface was kept, with ${count} tracked flows`);
+  }
+
+  /** Where the flows wait for the next process. */
+  get #flowsPath(): string {
+    return `${RUN_FOLDER}/${this.#config.interface}.flows`;
   }
 
   /** What `reload` would change. */
@@ -194,6 +235,7 @@ export class Gateway {
     this.#learning.close();
     await this.tunnel.close();
     await this.#flowWatch.close();
+    if (this.#handsOver) return leaveFlows(this.#flowsPath, this.#flows, this.#names(), this.#log);
     // Switched on for this gateway, forwarding may by now serve another one too.
     if (!othersRun(this.#config.interface)) this.#restoreForwarding();
   }

@@ -23,6 +23,7 @@ export class DataThread<Order extends OutboundOrder | InboundOrder> {
   readonly wakeFd = createWake();
   #ended = false;
   #tid = 0;
+  #asked = 0;
   #held: Order[] | undefined;
 
   /**
@@ -76,9 +77,25 @@ export class DataThread<Order extends OutboundOrder | InboundOrder> {
       return;
     }
     this.#worker.postMessage(order);
-    Atomics.add(this.shared, SHARED.orders, 1);
+    this.#call();
+  }
+
+  /**
+   * Whether the thread has looked for orders since the last call of this. Asks it to look again, with no order, so that
+   * it can say so to the next.
+   */
+  hasLooked(): boolean {
+    const looked = (Atomics.load(this.shared, SHARED.obeyed) - this.#asked) | 0;
+    if (!this.#ended) this.#asked = this.#call();
+    return !this.#ended && looked >= 0;
+  }
+
+  /** Has the thread look for orders. Returns the count that it will have seen then. */
+  #call(): number {
+    const count = (Atomics.add(this.shared, SHARED.orders, 1) + 1) | 0;
     Atomics.notify(this.shared, SHARED.orders);
     wake(this.wakeFd);
+    return count;
   }
 
   /** Keeps what is ordered from now on until `release`, with which all of it takes effect at once. */

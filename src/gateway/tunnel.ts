@@ -349,6 +349,12 @@ export class Tunnel {
     return Object.fromEntries(DROP_REASONS.slice(1).map((reason) => [reason, some[reason] ?? 0]));
   }
 
+  /** Whether both threads have looked for orders since this was last asked. */
+  isAlive(): boolean {
+    const looked = [this.#outbound, this.#inbound].map((thread) => thread.hasLooked());
+    return looked.every((each) => each);
+  }
+
   threads(): ThreadStatus[] {
     return [this.#outbound.status(), this.#inbound.status()];
   }

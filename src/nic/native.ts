@@ -63,6 +63,7 @@ interface Addon {
   bootTime(): number;
   closeFd(fd: number): void;
   listenUnix(path: string): number;
+  notify(path: string, text: string, fd: number): number;
   handOn(queue: NativeQueue, ring: TransitRing, wakeFd: number, groups: number): number;
   handOnPacket(ring: TransitRing, wakeFd: number, bytes: Uint8Array, length: number, target: number): number;
   readTransit(queue: NativeQueue, ring: TransitRing, maxRows: number): number;
@@ -94,6 +95,8 @@ export const closeFd = (fd: number): void => addon.closeFd(fd);
 export const bootTime = (): number => addon.bootTime();
 /** The fd of a listening unix socket with mode 0600. */
 export const listenUnix = (path: string): number => addon.listenUnix(path);
+/** Sends a datagram to a unix socket (`@name`: one without a file), with a descriptor unless -1. 0 or a negative errno. */
+export const notify = (path: string, text: string, fd = -1): number => addon.notify(path, text, fd);
 
 /** What seals and opens on this CPU: `ipsec-mb` with its instruction set, or `openssl`. */
 export const aeadLibrary = (): string => addon.aeadLibrary();

@@ -24,6 +24,11 @@ const FRAGMENTS = 1 << 10;
 const ECHO_PORT = 0x10000;
 const FRAGMENT_PORT = 0x20000;
 
+/** How many words of a key count. */
+export function keyLength(words: Int32Array): number {
+  return (words[0] & IPV6) === 0 ? KEY_WORDS_IPV4 : KEY_WORDS;
+}
+
 export class FlowKey {
   readonly words = new Int32Array(KEY_WORDS);
   /** How many of the words count. */

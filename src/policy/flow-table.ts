@@ -130,7 +130,7 @@ export class FlowTable {
    * In full buckets the oldest fragments give way, then, to a flow, the oldest that was never answered or has ended: see
    * `isDisplaceable`. What is established stays, whoever asks for room.
    */
-  insert(key: FlowKey, state: number, seconds: number, rule = -1): number {
+  insert(key: Pick<FlowKey, 'words' | 'length'>, state: number, seconds: number, rule = -1): number {
     this.#aim(key);
     this.displaced = false;
     const mayDisplace = !isFragments(state);
@@ -208,7 +208,7 @@ export class FlowTable {
     return { live: Math.round((live * this.#tags.length) / looked), slots: this.#tags.length };
   }
 
-  #aim(key: FlowKey): void {
+  #aim(key: Pick<FlowKey, 'words' | 'length'>): void {
     const { words, length } = key;
     let hash = this.#seed;
     for (let word = 0; word < length; word++) hash = mix(hash, words[word]);

@@ -1,12 +1,17 @@
 import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import {
   chmodSync,
+  closeSync,
   existsSync,
+  fstatSync,
   mkdtempSync,
+  openSync,
   readFileSync,
   readdirSync,
   rmSync,
   statSync,
+  truncateSync,
   writeFileSync,
 } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -114,6 +119,24 @@ test('check ends with 78 and one line a fault, or with 0', async (t) => {
     t.regex(good.stdout, /nothing passes: beijing/);
     t.is((await isthmus(['check', 'none.yaml'], { cwd })).code, 78);
   });
+});
+
+test('in the journal a complaint has its priority', async (t) => {
+  const directory = mkdtempSync(join(tmpdir(), 'isthmus-journal-'));
+  t.teardown(() => rmSync(directory, { recursive: true }));
+  const journal = join(directory, 'journal');
+  const fd = openSync(journal, 'w');
+  const { dev, ino } = fstatSync(fd);
+  const complain = async (stream: string): Promise<string> => {
+    const env = { PATH: process.env['PATH'], JOURNAL_STREAM: stream };
+    const child = spawn(process.execPath, [MAIN, 'up', '/no/such'], { env, stdio: ['ignore', 'ignore', fd] });
+    await once(child, 'close');
+    return readFileSync(journal, 'utf8');
+  };
+  t.regex(await complain(`${dev}:${ino}`), /^<3>\/no\/such:.*\(ISTHMUS_CONFIG_UNREADABLE\)\n$/);
+  truncateSync(journal);
+  t.regex(await complain(`${dev}:${ino + 1}`), /^\0*\/no\/such:/, 'that of another program');
+  closeSync(fd);
 });
 
 test('init writes both sides and their PSK, closed to others, and they pass check', async (t) => {
