@@ -2,7 +2,7 @@
 // Brings a checkout to the state in which its demo, tests or benchmarks run: Debian packages, npm packages, the native
 // addon, the compiled sources. Plain Node, as nothing is installed yet; silent when there is nothing to do.
 //
-//   node deploy/setup.mjs [--for demo|test|bench]
+//   node deploy/setup.mjs [--for demo|test|bench|package]
 //
 // Exit codes: 0 ready, 64 wrong arguments, 69 something is missing that only the user can put there, else a step's own.
 import { spawnSync } from 'node:child_process';
@@ -38,6 +38,7 @@ const TEST = {
 };
 const BENCH = { ...TEST, openvpn: 'openvpn' };
 const purposes = {
+  package: { packages: { ...BUILD, binutils: 'strip', dpkg: 'dpkg-deb' }, peers: false },
   demo: { packages: DEMO, peers: false },
   test: { packages: TEST, peers: true },
   bench: { packages: BENCH, peers: true },

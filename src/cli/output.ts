@@ -1,4 +1,5 @@
-import { fstatSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { closeSync, fchownSync, fstatSync, openSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { dirname } from 'node:path';
 import { IsthmusError } from '../gateway/errors.ts';
 import { formatMode } from '../gateway/secrets.ts';
 
@@ -14,7 +15,8 @@ export function printSecret(text: string): void {
 }
 
 /**
- * Writes files of mode 0600: new ones, all or none; with `replace`, each whole in the place of what was there.
+ * Writes files of mode 0600: new ones, all or none; with `replace`, each whole in the place of what was there. Those that
+ * root writes are the folder's owner's, so that a service can read what is put into its folder.
  * Throws an `IsthmusError`: `ISTHMUS_FILE_EXISTS`, `ISTHMUS_FILE_WRITE`.
  */
 export function writePrivateFiles(files: ReadonlyMap<string, string>, replace: boolean): void {
@@ -23,7 +25,14 @@ export function writePrivateFiles(files: ReadonlyMap<string, string>, replace: b
     try {
       const target = replace ? `${path}.new` : path;
       if (replace) rmSync(target, { force: true });
-      writeFileSync(target, text, { mode: 0o600, flag: 'wx' });
+      const file = openSync(target, 'wx', 0o600);
+      try {
+        const { uid, gid } = statSync(dirname(path));
+        if (process.getuid?.() === 0 && uid !== 0) fchownSync(file, uid, gid);
+        writeFileSync(file, text);
+      } finally {
+        closeSync(file);
+      }
       if (replace) renameSync(target, path);
       else written.push(path);
     } catch (error) {

@@ -1,5 +1,5 @@
 import { spawnSync } from 'node:child_process';
-import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -40,4 +40,13 @@ test('systemd finds no fault in the unit, and little that it may do', (t) => {
   );
   t.is(Number(/exposure level for \S+: ([\d.]+)/.exec(output)?.[1]), EXPOSURE, output);
   t.true(readFileSync(join(root, 'docs/operations.md'), 'utf8').includes(`exposure of ${EXPOSURE}`));
+});
+
+test('the Dockerfile copies what there is, and its entry point is a command of the package', (t) => {
+  const text = readFileSync(join(root, 'deploy/docker/Dockerfile'), 'utf8');
+  const copied = [...text.matchAll(/^COPY (?!--from)(.*) \S+$/gm)].flatMap(([, sources]) => sources.split(' '));
+  t.true(copied.length > 5);
+  for (const path of copied) t.true(existsSync(join(root, path)), path);
+  const { bin } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as { bin: object };
+  t.true(Object.hasOwn(bin, /^ENTRYPOINT \["(.*)"\]$/m.exec(text)![1]));
 });
