@@ -16,45 +16,29 @@
  */
 import { DROP } from '../wire/drop.ts';
 import { ENDPOINT_WORDS } from '../wire/endpoint.ts';
-import { MESSAGE, MESSAGE_SIZE, TRANSPORT, TRANSPORT_OVERHEAD } from '../wire/messages.ts';
+import { MESSAGE, TRANSPORT, TRANSPORT_OVERHEAD, handshakeSize } from '../wire/messages.ts';
 import { takeHop } from '../wire/hops.ts';
 import { clampMss } from '../wire/mss.ts';
-import { Packet } from '../wire/packet.ts';
+import { Packet, innerLength } from '../wire/packet.ts';
 import type { EndpointStore, InboundQueue } from '../nic/index.ts';
 import { BUFFER, GROUP, HAND_ON, NO_ROOM, ROW, STATUS } from '../nic/layout.ts';
-import { IN, Policy } from '../policy/policy.ts';
-import { Routing } from '../routing/routing.ts';
+import { IN } from '../policy/policy.ts';
 import { LOCAL } from '../routing/target.ts';
-import { ReplayWindow } from '../session/replay.ts';
 import { Answers } from './answers.ts';
 import { COUNTER, countDrop, rowOf } from './counters.ts';
 import type { Counters } from './counters.ts';
 import { MAX_QUEUED_HANDSHAKES, SHARED } from './messages.ts';
 import type { InboundOrder, Report } from './messages.ts';
-import { LiveTrace } from './live.ts';
+import type { LiveTrace } from './live.ts';
 import { callsForLull } from './moderation.ts';
 import { PROBED, ProbeReader } from './probes.ts';
-import { HeldRows } from './held-rows.ts';
-import { Pacing } from './pacing.ts';
-import { Seen } from './seen.ts';
-import { Shaping } from './shaping.ts';
-import { Verdict } from './verdict.ts';
-
-/** A key to open with. A responder's is confirmed by the first message under it. */
-interface ReceiveKey {
-  readonly peer: InboundPeer;
-  readonly key: number;
-  readonly index: number;
-  readonly expiresAt: number;
-  readonly window: ReplayWindow;
-  confirmed: boolean;
-}
-
-interface InboundPeer {
-  readonly slot: number;
-  /** As last seen; where the peer is said to be can differ, if a handshake or the operator moved it since. */
-  readonly endpoint: Int32Array;
-}
+import type { Pacing } from './pacing.ts';
+import { ReceiveKeys } from './receive-keys.ts';
+import type { InboundPeer, ReceiveKey } from './receive-keys.ts';
+import type { Seen } from './seen.ts';
+import type { Shaping } from './shaping.ts';
+import { Stages } from './stages.ts';
+import type { Verdict } from './verdict.ts';
 
 /** The row word that holds, inbound, the buffer that the datagram is in. */
 const ROW_BUFFER = ROW.receiver;
@@ -71,21 +55,20 @@ export class Inbound {
   readonly #report: (report: Report) => void;
   readonly #packet = new Packet();
   readonly #view: DataView;
-  readonly #keys = new Map<number, ReceiveKey>();
-  readonly #peers = new Map<number, InboundPeer>();
+  readonly #keys = new ReceiveKeys();
   /** The key of each row of the batch. */
   readonly #rowKeys: (ReceiveKey | undefined)[];
-  #lastKey: ReceiveKey | undefined;
   /** The buffer of the batch whose sender was last compared with its peer's endpoint, and that peer. */
   #placedBuffer = -1;
   #placedPeer: InboundPeer | undefined;
-  readonly #seen = new Seen(IN);
-  readonly #verdict = new Verdict();
-  #probes: ProbeReader | undefined;
-  readonly #live = new LiveTrace();
-  readonly #answers: Answers;
-  readonly #shaping: Shaping;
+  readonly #stages: Stages;
+  readonly #verdict: Verdict;
+  readonly #seen: Seen;
+  readonly #live: LiveTrace;
   readonly #pacing: Pacing;
+  readonly #shaping: Shaping;
+  readonly #answers: Answers;
+  #probes: ProbeReader | undefined;
   /** Groups of the batch that go to another peer. */
   #inTransit = 0;
 
@@ -102,9 +85,14 @@ export class Inbound {
     this.#shared = shared;
     this.#report = report;
     this.#answers = new Answers(queue);
-    const held = new HeldRows(queue);
-    this.#shaping = new Shaping(queue, counters, held);
-    this.#pacing = new Pacing(queue, counters, held);
+    this.#stages = new Stages(queue, counters, IN);
+    ({
+      verdict: this.#verdict,
+      seen: this.#seen,
+      live: this.#live,
+      pacing: this.#pacing,
+      shaping: this.#shaping,
+    } = this.#stages);
     this.#view = new DataView(queue.slab.buffer, queue.slab.byteOffset, queue.slab.byteLength);
     this.#rowKeys = new Array<ReceiveKey | undefined>(queue.rows.length / ROW.words).fill(undefined);
   }
@@ -150,63 +138,29 @@ export class Inbound {
       case 'socket':
         this.#queue.useSocket(order.fd);
         break;
-      case 'mtu':
-        this.#verdict.mtu = order.mtu;
-        break;
       case 'addresses':
         this.#answers.addresses = order.addresses;
-        break;
-      case 'routing':
-        this.#verdict.routing = new Routing(order.routing);
-        break;
-      case 'bundles':
-        this.#verdict.bundles.use(order.bundles);
         break;
       case 'probes':
         this.#probes = new ProbeReader(order.memory, order.addresses);
         break;
-      case 'policy':
-        this.#verdict.policy = new Policy(order.program, order.flows, order.counters);
-        this.#pacing.use(order.program, order.flows.tags.length);
-        this.#shaping.useRules(order.program.names);
-        break;
-      case 'flowLog':
-        this.#seen.use(order.into);
-        break;
-      case 'liveTrace':
-        this.#live.use(order.into);
-        break;
-      case 'flowRules':
-        this.#seen.countRulesFrom(order.base);
-        break;
       case 'peer':
-        this.#verdict.acls[order.slot] = order.acl;
-        this.#peer(order.slot).endpoint.fill(0);
-        break;
-      case 'shape':
-        this.#shaping.set(order.slot, order.spec, order.counters);
+        this.#stages.apply(order);
+        this.#keys.forgetEndpoint(order.slot);
         break;
       case 'peerGone':
-        this.#shaping.forget(order.slot);
-        this.#pacing.forget(order.slot);
-        this.#peers.delete(order.slot);
-        this.#verdict.acls[order.slot] = -1;
+        this.#stages.apply(order);
+        this.#keys.forgetPeer(order.slot);
         this.#counters.fill(0, rowOf(order.slot), rowOf(order.slot + 1));
         break;
       case 'receiveKey':
-        this.#keys.set(order.index, {
-          peer: this.#peer(order.slot),
-          key: order.key,
-          index: order.index,
-          expiresAt: order.expiresAt,
-          window: new ReplayWindow(),
-          confirmed: order.confirmed,
-        });
+        this.#keys.add(order);
         break;
       case 'receiveKeyGone':
-        this.#keys.delete(order.index);
-        if (this.#lastKey?.index === order.index) this.#lastKey = undefined;
+        this.#keys.remove(order.index);
         break;
+      default:
+        this.#stages.apply(order);
     }
   }
 
@@ -223,14 +177,10 @@ export class Inbound {
       return false;
     }
     const index = view.getInt32(offset + TRANSPORT.receiver, true);
-    let key = this.#lastKey;
-    if (key?.index !== index) {
-      key = this.#keys.get(index);
-      if (key === undefined) {
-        countDrop(this.#counters, -1, DROP['unknown-index'], 1);
-        return false;
-      }
-      this.#lastKey = key;
+    const key = this.#keys.find(index);
+    if (key === undefined) {
+      countDrop(this.#counters, -1, DROP['unknown-index'], 1);
+      return false;
     }
     if (this.#queue.clock[0] >= key.expiresAt) {
       countDrop(this.#counters, key.peer.slot, DROP['key-expired'], 1);
@@ -494,40 +444,4 @@ export class Inbound {
     this.#queue.rows[at + ROW.verdict] = -1;
     countDrop(this.#counters, slot, reason, 1);
   }
-
-  #peer(slot: number): InboundPeer {
-    let peer = this.#peers.get(slot);
-    if (peer === undefined) {
-      peer = { slot, endpoint: new Int32Array(ENDPOINT_WORDS) };
-      this.#peers.set(slot, peer);
-    }
-    return peer;
-  }
-}
-
-/** Bytes of a handshake message of this type; -1 if there is no such type. */
-function handshakeSize(type: number): number {
-  switch (type) {
-    case MESSAGE.initiation:
-      return MESSAGE_SIZE.initiation;
-    case MESSAGE.response:
-      return MESSAGE_SIZE.response;
-    case MESSAGE.cookieReply:
-      return MESSAGE_SIZE.cookieReply;
-    default:
-      return -1;
-  }
-}
-
-/** Bytes of the IP packet inside `available` bytes of plaintext, the rest being padding; 0 if there is none. */
-function innerLength(slab: Uint8Array, offset: number, available: number): number {
-  if (available < 20) return 0;
-  const version = slab[offset] >>> 4;
-  const length =
-    version === 4
-      ? (slab[offset + 2] << 8) | slab[offset + 3]
-      : version === 6
-        ? 40 + ((slab[offset + 4] << 8) | slab[offset + 5])
-        : 0;
-  return length >= 20 && length <= available ? length : 0;
 }

@@ -19,23 +19,22 @@ import { clampMss } from '../wire/mss.ts';
 import { Packet } from '../wire/packet.ts';
 import type { OutboundQueue } from '../nic/index.ts';
 import { ROW, RUN, STATUS } from '../nic/layout.ts';
-import { OUT, Policy } from '../policy/policy.ts';
-import { Routing } from '../routing/routing.ts';
+import { OUT } from '../policy/policy.ts';
 import { BLACKHOLE } from '../routing/target.ts';
 import { REJECT_AFTER_MESSAGES, REKEY_AFTER_MESSAGES } from '../session/constants.ts';
 import { Staging } from '../session/staging.ts';
 import { COUNTER, MAX_PEERS, countDrop, rowOf } from './counters.ts';
 import type { Counters } from './counters.ts';
-import { LiveTrace } from './live.ts';
+import type { LiveTrace } from './live.ts';
 import { callsForLull } from './moderation.ts';
 import { noteSent } from './probes.ts';
 import type { ProbeMemory } from './probes.ts';
 import type { OutboundOrder, Report } from './messages.ts';
-import { HeldRows } from './held-rows.ts';
-import { Pacing } from './pacing.ts';
-import { Seen } from './seen.ts';
-import { Shaping } from './shaping.ts';
-import { Verdict } from './verdict.ts';
+import type { Pacing } from './pacing.ts';
+import type { Seen } from './seen.ts';
+import type { Shaping } from './shaping.ts';
+import { Stages } from './stages.ts';
+import type { Verdict } from './verdict.ts';
 
 /** The counter's limit, as unsigned words. */
 const REJECT_HI = REJECT_AFTER_MESSAGES.hi >>> 0;
@@ -52,10 +51,13 @@ export class Outbound {
   readonly #counters: Counters;
   readonly #report: (report: Report) => void;
   readonly #packet = new Packet();
-  readonly #seen = new Seen(OUT);
-  readonly #verdict = new Verdict();
+  readonly #stages: Stages;
+  readonly #verdict: Verdict;
+  readonly #seen: Seen;
+  readonly #live: LiveTrace;
+  readonly #pacing: Pacing;
+  readonly #shaping: Shaping;
   #probes: ProbeMemory | undefined;
-  readonly #live = new LiveTrace();
 
   // By peer slot. A key of 0 is none.
   readonly #key = new Int32Array(MAX_PEERS);
@@ -67,16 +69,19 @@ export class Outbound {
   /** When a message last went out under the key. */
   readonly #keyUsedAt = new Float64Array(MAX_PEERS).fill(-Infinity);
   readonly #staging = new Map<number, Staging>();
-  readonly #shaping: Shaping;
-  readonly #pacing: Pacing;
 
   constructor(queue: OutboundQueue, counters: Counters, report: (report: Report) => void) {
     this.#queue = queue;
     this.#counters = counters;
     this.#report = report;
-    const held = new HeldRows(queue);
-    this.#shaping = new Shaping(queue, counters, held);
-    this.#pacing = new Pacing(queue, counters, held);
+    this.#stages = new Stages(queue, counters, OUT);
+    ({
+      verdict: this.#verdict,
+      seen: this.#seen,
+      live: this.#live,
+      pacing: this.#pacing,
+      shaping: this.#shaping,
+    } = this.#stages);
   }
 
   /** Whether the last batch was one of few and small packets. */
@@ -127,39 +132,11 @@ export class Outbound {
       case 'socket':
         this.#queue.useSocket(order.fd, order.gso);
         break;
-      case 'mtu':
-        this.#verdict.mtu = order.mtu;
-        break;
-      case 'routing':
-        this.#verdict.routing = new Routing(order.routing);
-        break;
-      case 'bundles':
-        this.#verdict.bundles.use(order.bundles);
-        break;
       case 'probes':
         this.#probes = order.memory;
         break;
-      case 'policy':
-        this.#verdict.policy = new Policy(order.program, order.flows, order.counters);
-        this.#pacing.use(order.program, order.flows.tags.length);
-        this.#shaping.useRules(order.program.names);
-        break;
-      case 'flowLog':
-        this.#seen.use(order.into);
-        break;
-      case 'liveTrace':
-        this.#live.use(order.into);
-        break;
-      case 'flowRules':
-        this.#seen.countRulesFrom(order.base);
-        break;
-      case 'peer':
-        this.#verdict.acls[order.slot] = order.acl;
-        break;
-      case 'shape':
-        this.#shaping.set(order.slot, order.spec, order.counters);
-        break;
       case 'peerGone':
+        this.#stages.apply(order);
         this.#forget(order.slot);
         break;
       case 'sendKey':
@@ -177,6 +154,8 @@ export class Outbound {
       case 'discardStaged':
         this.#discardStaged(order.slot);
         break;
+      default:
+        this.#stages.apply(order);
     }
   }
 
@@ -404,10 +383,7 @@ export class Outbound {
 
   #forget(slot: number): void {
     this.#discardStaged(slot);
-    this.#shaping.forget(slot);
-    this.#pacing.forget(slot);
     this.#key[slot] = 0;
-    this.#verdict.acls[slot] = -1;
     this.#wantedAt[slot] = -Infinity;
     this.#counters.fill(0, rowOf(slot), rowOf(slot + 1));
   }

@@ -14,3 +14,17 @@ export const TAG_SIZE = 16;
 /** What a transport message adds to the packet inside it: header and tag. */
 export const TRANSPORT_OVERHEAD = TRANSPORT.payload + TAG_SIZE;
 export const MESSAGE_ALIGNMENT = 16;
+
+/** Bytes of a handshake message of this type; -1 if there is no such type. */
+export function handshakeSize(type: number): number {
+  switch (type) {
+    case MESSAGE.initiation:
+      return MESSAGE_SIZE.initiation;
+    case MESSAGE.response:
+      return MESSAGE_SIZE.response;
+    case MESSAGE.cookieReply:
+      return MESSAGE_SIZE.cookieReply;
+    default:
+      return -1;
+  }
+}

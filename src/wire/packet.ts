@@ -277,3 +277,16 @@ function u16(bytes: Uint8Array, at: number): number {
 function u32(bytes: Uint8Array, at: number): number {
   return (bytes[at] << 24) | (bytes[at + 1] << 16) | (bytes[at + 2] << 8) | bytes[at + 3];
 }
+
+/** Bytes of the IP packet inside `available` bytes of plaintext, the rest being padding; 0 if there is none. */
+export function innerLength(slab: Uint8Array, offset: number, available: number): number {
+  if (available < 20) return 0;
+  const version = slab[offset] >>> 4;
+  const length =
+    version === 4
+      ? (slab[offset + 2] << 8) | slab[offset + 3]
+      : version === 6
+        ? 40 + ((slab[offset + 4] << 8) | slab[offset + 5])
+        : 0;
+  return length >= 20 && length <= available ? length : 0;
+}
