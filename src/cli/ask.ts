@@ -3,7 +3,7 @@ import { readdirSync } from 'node:fs';
 import { callApi, streamApi } from '../control/api.ts';
 import { ERRORS, IsthmusError } from '../gateway/errors.ts';
 import type { ErrorCode } from '../gateway/errors.ts';
-import { RUN_FOLDER } from '../gateway/gateway.ts';
+import { RUN_FOLDER } from '../gateway/host.ts';
 
 /**
  * The answer of the gateway on interface `name`, or of the only one that runs here, to a call such as `GET /v1/status`.

@@ -1,11 +1,6 @@
 /** The composition root: a configuration becomes a running gateway, and a new configuration changes it by difference. */
 import { randomInt } from 'node:crypto';
-import { lookup } from 'node:dns/promises';
-import { existsSync, readdirSync } from 'node:fs';
-import { isIP } from 'node:net';
-import { networkInterfaces } from 'node:os';
-import { createCapture } from '../nic/capture.ts';
-import { aeadLibrary, bootTime, openTun } from '../nic/native.ts';
+import { aeadLibrary, bootTime } from '../nic/native.ts';
 import { FlowTable, createFlowTable } from '../policy/flow-table.ts';
 import type { FlowTableData } from '../policy/flow-table.ts';
 import { buildPrefixTable } from '../routing/prefix-table.ts';
@@ -14,7 +9,7 @@ import { singleTable } from '../routing/routing.ts';
 import { timing } from '../session/constants.ts';
 import type { Credential } from '../session/identities.ts';
 import type { Peer } from '../session/peer.ts';
-import { addressWords, endpointFrom, formatEndpoint } from '../wire/endpoint.ts';
+import { formatEndpoint } from '../wire/endpoint.ts';
 import type { GatewayConfig, Listen, PeeringConfig } from './config.ts';
 import { credentialOf, credentialsOf, sameIdentity, sameKeys } from './credentials.ts';
 import type { DeviceState } from './device-state.ts';
@@ -25,17 +20,17 @@ import type { FlowQuery, FlowsAnswer } from './flow-top.ts';
 import { FlowWatch } from './flow-watch.ts';
 import type { FlowSink } from './flow-watch.ts';
 import { adoptInterface, leaveFlows, presentLink, takeFlows } from './handover.ts';
+import { RUN_FOLDER, familiesOf, linkOf, listenOf, listening, openInterface, othersRun, startCapture } from './host.ts';
 import { LastSeen } from './last-seen.ts';
-import type { Sighting } from './last-seen.ts';
 import { Explainer } from '../dataplane/explain.ts';
 import { Live } from './live.ts';
 import type { LiveEnd, LiveStep } from './live.ts';
 import { changeLink } from './link.ts';
-import type { LinkState } from './link.ts';
-import { automaticMtu, changeRoutes, configureLink, enableForwarding } from './network.ts';
 import { Learning } from './learning.ts';
+import { Locating } from './locating.ts';
+import { changeRoutes, configureLink, enableForwarding } from './network.ts';
 import { Paths } from './paths.ts';
-import { answeringAddresses, compileRouting, kernelRoutes, routesStatus } from './routing.ts';
+import { answeringAddresses, compileRouting, routesStatus } from './routing.ts';
 import { Rules } from './rules.ts';
 import { Shapes } from './shaping.ts';
 import type { GatewayStatus, PeerStatus, RoutesStatus } from './status.ts';
@@ -45,14 +40,8 @@ import { Tunnel } from './tunnel.ts';
 import type { Ending, Log } from './tunnel.ts';
 import { flowsStatus } from './vitals.ts';
 
-/** Sockets and what is remembered across restarts. */
-export const RUN_FOLDER = '/run/isthmus';
-
-/** How often names are resolved again for peers that don't answer, and where peers are is written down, in ms. */
+/** How often names are looked at that may have to be resolved again, and where peers are is written down, in ms. */
 const HOUSEKEEPING = 250;
-const RESOLVE_AGAIN = 30_000;
-/** A peer whose last handshake is older than this is unreachable. */
-const SESSION_LIFE = 180_000;
 
 interface Peering {
   config: PeeringConfig;
@@ -83,6 +72,7 @@ export class Gateway {
   readonly #startedAt = Date.now();
   readonly #peerings = new Map<string, Peering>();
   readonly #lastSeen: LastSeen;
+  readonly #locating: Locating;
   readonly #flows: FlowTableData;
   readonly #paths: Paths;
   readonly #shapes: Shapes;
@@ -143,6 +133,7 @@ export class Gateway {
       bootClock: bootTime,
     });
     this.#lastSeen = new LastSeen(`${RUN_FOLDER}/${config.interface}.peers.json`);
+    this.#locating = new Locating(tunnel, this.#lastSeen, log);
   }
 
   /** Settles when the gateway has ended by itself or was closed. */
@@ -161,8 +152,8 @@ export class Gateway {
     this.#route();
     await this.#configureLink(config);
     this.#restoreForwarding = enableForwarding(familiesOf(config));
-    await Promise.all(Array.from(this.#peerings.values(), (peering) => this.#locate(peering)));
-    this.#housekeeping = setInterval(() => void this.#keepHouse(), HOUSEKEEPING);
+    await Promise.all(Array.from(this.#peerings.values(), (peering) => this.#locating.locate(peering)));
+    this.#housekeeping = setInterval(() => void this.#locating.keepHouse(this.#peerings), HOUSEKEEPING);
   }
 
   async #configureLink(config: GatewayConfig): Promise<void> {
@@ -224,7 +215,7 @@ export class Gateway {
     const moved = this.tunnel.together(() => this.#change(next));
     await link.finish();
     await this.#flowWatch.configure(next.flowLogs, next.interface);
-    await Promise.all(moved.map((peering) => this.#locate(peering)));
+    await Promise.all(moved.map((peering) => this.#locating.locate(peering)));
     this.#log.info(`configuration reloaded, changes: ${changes.length}`);
     return changes;
   }
@@ -447,107 +438,4 @@ export class Gateway {
   #names(): Map<number, string> {
     return new Map(Array.from(this.#peerings.values(), ({ config, peer }) => [peer.slot, config.name]));
   }
-
-  /** Finds the peer's endpoint, by its configuration or by memory, and calls it. */
-  async #locate(peering: Peering): Promise<void> {
-    const { config, peer } = peering;
-    peering.resolvedAt = Date.now();
-    const known = config.endpoint ?? splitEndpoint(this.#lastSeen.get(config.name).endpoint);
-    if (known === undefined) return;
-    try {
-      const address = isIP(known.host) === 0 ? (await lookup(known.host)).address : known.host;
-      this.tunnel.setEndpoint(peer, endpointFrom(address, known.port));
-      this.tunnel.connect(peer);
-    } catch (error) {
-      this.#log.warn(`peering ${config.name}: ${known.host} has no address yet: ${(error as Error).message}`);
-    }
-  }
-
-  /** Remembers where the peers are, and resolves again the names of those that don't answer. */
-  async #keepHouse(): Promise<void> {
-    const seen = new Map<string, Sighting>();
-    for (const { config, peer } of this.#peerings.values()) {
-      const endpoint = this.tunnel.endpoint(peer);
-      if (endpoint === undefined || peer.lastHandshakeAt === 0) continue;
-      seen.set(config.name, { endpoint: formatEndpoint(endpoint), cipher: credentialOf(peer).cipher });
-    }
-    this.#lastSeen.update(seen);
-    const now = Date.now();
-    for (const peering of this.#peerings.values()) {
-      const { endpoint } = peering.config;
-      if (endpoint === undefined || isIP(endpoint.host) !== 0) continue;
-      if (now - peering.peer.lastHandshakeAt < SESSION_LIFE || now - peering.resolvedAt < RESOLVE_AGAIN) continue;
-      await this.#locate(peering);
-    }
-  }
-}
-
-/** Whether this host, or this network namespace of it, has another gateway. */
-function othersRun(name: string): boolean {
-  if (!existsSync(RUN_FOLDER)) return false;
-  const here = networkInterfaces();
-  return readdirSync(RUN_FOLDER).some((file) => {
-    const other = /^(.*)\.sock$/.exec(file)?.[1] ?? name;
-    return other !== name && other in here;
-  });
-}
-
-function startCapture(path: string): void {
-  try {
-    createCapture(path);
-  } catch (error) {
-    throw new IsthmusError('ISTHMUS_FILE_WRITE', `cannot capture: ${(error as Error).message}`);
-  }
-}
-
-/** What to do when an interface can't be opened, by the system's error. */
-const ADVICE: Readonly<Partial<Record<string, string>>> = {
-  EPERM: 'run as root or with CAP_NET_ADMIN',
-  EACCES: 'run as root or with CAP_NET_ADMIN',
-  EBUSY: 'another program has this interface',
-  EINVAL: 'an interface of another kind has this name',
-  ENOENT: 'load the tun module: modprobe tun',
-};
-
-function openInterface(name: string): ReturnType<typeof openTun> {
-  try {
-    return openTun(name);
-  } catch (error) {
-    const { code = '', message } = error as NodeJS.ErrnoException;
-    const advice = ADVICE[code] ?? 'see the kernel log';
-    throw new IsthmusError('ISTHMUS_TUN', `cannot open the interface ${name}: ${message}; ${advice}`);
-  }
-}
-
-function listening({ address, port }: Listen, open: () => void): void {
-  try {
-    open();
-  } catch (error) {
-    const where = address === undefined ? `UDP port ${port}` : `${address}, UDP port ${port}`;
-    throw new IsthmusError('ISTHMUS_LISTEN', `cannot listen on ${where}: ${(error as Error).message}`);
-  }
-}
-
-function listenOf({ address, port }: Listen): { port: number; mark: number; address?: Int32Array } {
-  return address === undefined ? { port, mark: 0 } : { port, mark: 0, address: Int32Array.from(addressWords(address)) };
-}
-
-function mtuOf(config: GatewayConfig): Promise<number> {
-  if (config.mtu !== 'auto') return Promise.resolve(config.mtu);
-  const host = config.peerings.find(({ endpoint }) => endpoint !== undefined)?.endpoint?.host;
-  return automaticMtu(host !== undefined && isIP(host) !== 0 ? host : undefined);
-}
-
-function familiesOf({ subnets, peerings }: GatewayConfig): (4 | 6)[] {
-  return [...subnets, ...peerings.flatMap((peering) => peering.subnets)].map(({ family }) => family);
-}
-
-async function linkOf(config: GatewayConfig, mtu?: number): Promise<LinkState> {
-  return { addresses: config.addresses, routes: kernelRoutes(config), mtu: mtu ?? (await mtuOf(config)) };
-}
-
-/** `host:port` as `formatEndpoint` writes it. */
-function splitEndpoint(text: string | undefined): { host: string; port: number } | undefined {
-  const match = /^\[?([^\]]+)\]?:(\d+)$/.exec(text ?? '');
-  return match === null ? undefined : { host: match[1], port: Number(match[2]) };
 }

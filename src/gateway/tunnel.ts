@@ -3,20 +3,9 @@
  * peers are, and what they may send, is said by its owner: a gateway (gateway.ts) or a plain device (device.ts).
  */
 import { generateKeyPairSync, randomBytes } from 'node:crypto';
-import {
-  bootTime,
-  closeFd,
-  createTransitRing,
-  isRingFull,
-  endpoints,
-  keys,
-  openUdp,
-  sendDatagram,
-  setMark,
-  tunState,
-} from '../nic/native.ts';
-import type { Tun, UdpSocket } from '../nic/native.ts';
-import { COUNTER, MAX_PEERS, countDrop, rowOf, sharedActivity } from '../dataplane/counters.ts';
+import { bootTime, closeFd, createTransitRing, isRingFull, endpoints, sendDatagram, tunState } from '../nic/native.ts';
+import type { Tun } from '../nic/native.ts';
+import { MAX_PEERS, countDrop, sharedActivity } from '../dataplane/counters.ts';
 import type { BundleData } from '../dataplane/bundle.ts';
 import { SHARED } from '../dataplane/messages.ts';
 import type { LiveTraceData } from '../dataplane/live.ts';
@@ -33,14 +22,18 @@ import type { RoutingProgram } from '../routing/routing.ts';
 import type { Timing } from '../session/constants.ts';
 import { Device } from '../session/device.ts';
 import type { DeviceOutputs } from '../session/device.ts';
-import type { Keypair } from '../session/keypairs.ts';
 import type { Peer, PeerOptions } from '../session/peer.ts';
-import { DROP, DROP_REASONS } from '../wire/drop.ts';
+import { DROP } from '../wire/drop.ts';
 import { ENDPOINT_WORDS } from '../wire/endpoint.ts';
 import type { Endpoint } from '../wire/endpoint.ts';
 import type { GatewayAddresses } from '../wire/icmp.ts';
+import { KeySlots } from './key-slots.ts';
 import type { ThreadStatus } from './status.ts';
 import { DataThread } from './threads.ts';
+import { TrafficCounts } from './traffic.ts';
+import type { Traffic } from './traffic.ts';
+import { Underlay } from './underlay.ts';
+import type { Listen } from './underlay.ts';
 
 export interface Log {
   debug(text: string): void;
@@ -60,24 +53,6 @@ export interface TunnelOptions {
   readonly log: Log;
 }
 
-export interface Listen {
-  /** 0: any. */
-  readonly port: number;
-  /** SO_MARK, 0: none. */
-  readonly mark: number;
-  /** Four words of a local address; absent: all. */
-  readonly address?: Int32Array | undefined;
-}
-
-/** What went by of a peer, or dropped, since it was added. */
-export interface Traffic {
-  readonly rxBytes: number;
-  readonly txBytes: number;
-  readonly rxPackets: number;
-  readonly txPackets: number;
-  readonly drops: Readonly<Record<string, number>>;
-}
-
 /** How often timers, the link and activity are looked at, in ms. */
 const TICK = 100;
 
@@ -88,29 +63,19 @@ export class Tunnel {
   /** Where the threads note probes and their answers; undefined before `setProbeAddresses`. */
   probes: ProbeMemory | undefined;
   readonly #log: Log;
-  readonly #timing: Timing;
   readonly #ring = createTransitRing();
   #bundles: BundleData = Int32Array.of(0);
   readonly #device: Device;
   readonly #outbound: DataThread<OutboundOrder>;
   readonly #inbound: DataThread<InboundOrder>;
-  /** The main thread's own drops: what is wrong with handshake messages. */
-  readonly #handshakeDrops = new Float64Array(DROP_REASONS.length);
-  /** What was dropped of peers that are gone. */
-  readonly #formerDrops = new Float64Array(DROP_REASONS.length);
+  readonly #counts: TrafficCounts;
+  readonly #keys: KeySlots;
+  readonly #underlay: Underlay;
   readonly #peers = new Map<number, Peer>();
   readonly #acls = new Map<number, number>();
-  readonly #handshakeBytes = new Map<number, { rx: number; tx: number }>();
-  readonly #keys = new Map<Keypair, { receive: number; send: number }>();
   /** Slots that were given back, oldest first; reused last, as late messages may still name them. */
   readonly #freeSlots: number[] = [];
   #nextSlot = 0;
-  #listen: Listen = { port: 0, mark: 0 };
-  #socket: UdpSocket | undefined;
-  /** Why there is no socket although the link is up. */
-  #listenError: Error | undefined;
-  /** Threads that still use a socket that is to be closed, by fd. */
-  readonly #releasing = new Map<number, number>();
   #receiving = 0;
   #mtu = 0;
   #name: string;
@@ -132,13 +97,18 @@ export class Tunnel {
     this.tun = tun;
     this.#name = tun.name;
     this.#log = log;
-    this.#timing = timing;
     this.ended = new Promise((resolve) => (this.#end = resolve));
     const failed = (error: Error): void => this.#end({ reason: 'failed', error });
     const report = (message: Report): void => this.#hear(message);
     const ring = this.#ring;
     this.#outbound = new DataThread('outbound', tun, capture, ring, undefined, report, failed);
     this.#inbound = new DataThread('inbound', tun, capture, ring, this.#outbound.wakeFd, report, failed);
+    this.#counts = new TrafficCounts(this.#outbound.counters, this.#inbound.counters);
+    this.#keys = new KeySlots(this.#outbound, this.#inbound, timing);
+    this.#underlay = new Underlay(
+      (socket) => this.#orderBoth({ type: 'socket', fd: socket?.fd ?? -1, gso: socket?.gso ?? false }),
+      log,
+    );
     const environment = {
       random: (length: number) => new Uint8Array(randomBytes(length)),
       ephemeral: newKeyPair,
@@ -158,29 +128,29 @@ export class Tunnel {
 
   /** The bound port; while the link is down the one that was asked for. */
   get port(): number {
-    return this.#socket?.port ?? this.#listen.port;
+    return this.#underlay.port;
   }
 
   /** Whether the link is up and the socket open. */
   get isListening(): boolean {
-    return this.#socket !== undefined;
+    return this.#underlay.isOpen;
   }
 
   get mark(): number {
-    return this.#listen.mark;
+    return this.#underlay.mark;
   }
 
   /** Adds a peer that nothing is routed to yet. `acl` -1: none. Throws a `RangeError` if there is no room. */
   addPeer(options: Omit<PeerOptions, 'slot' | 'activity'> & { acl: number }): Peer {
     const slot = this.#nextSlot < MAX_PEERS ? this.#nextSlot++ : this.#freeSlots.shift();
     if (slot === undefined) throw new RangeError(`a device holds at most ${MAX_PEERS} peers`);
-    this.#handshakeBytes.set(slot, { rx: 0, tx: 0 });
+    this.#counts.add(slot);
     endpoints.setEndpoint(slot, new Int32Array(ENDPOINT_WORDS));
     const activity = sharedActivity(this.#outbound.counters, this.#inbound.counters, slot);
     const peer = this.#device.addPeer({ ...options, slot, activity });
     this.#peers.set(slot, peer);
     this.setAcl(peer, options.acl);
-    if (this.#socket !== undefined) peer.start(bootTime());
+    if (this.isListening) peer.start(bootTime());
     return peer;
   }
 
@@ -188,9 +158,7 @@ export class Tunnel {
     this.#device.removePeer(peer);
     this.#peers.delete(peer.slot);
     this.#acls.delete(peer.slot);
-    this.#handshakeBytes.delete(peer.slot);
-    for (const counts of this.#dropsIn(peer.slot))
-      counts.forEach((count, reason) => (this.#formerDrops[reason] += count));
+    this.#counts.remove(peer.slot);
     this.#orderBoth({ type: 'peerGone', slot: peer.slot });
     this.#freeSlots.push(peer.slot);
   }
@@ -302,51 +270,31 @@ export class Tunnel {
   /** Opens the socket of a link that was just brought up, rather than with the next tick. Throws if it can't be bound. */
   openSocket(): void {
     this.#tick();
-    if (this.#listenError !== undefined) throw this.#listenError;
+    if (this.#underlay.error !== undefined) throw this.#underlay.error;
   }
 
   /** Asks for a session now rather than with the first packet. */
   connect(peer: Peer): void {
-    if (this.#socket !== undefined && this.endpoint(peer) !== undefined) peer.wantSession(bootTime());
+    if (this.isListening && this.endpoint(peer) !== undefined) peer.wantSession(bootTime());
   }
 
   /** Says where to listen. With the link up it is done at once, and throws if it can't be, leaving all as it was. */
   listen(listen: Listen): void {
-    const { port, mark, address } = this.#listen;
-    const sameAddress = String(listen.address) === String(address);
-    if (this.#socket !== undefined) {
-      if (listen.port === (port || this.#socket.port) && sameAddress) {
-        if (listen.mark !== mark) setMark(this.#socket.fd, listen.mark);
-      } else {
-        this.#useSocket(openUdp(listen.port, listen.mark, listen.address));
-      }
-    }
-    this.#listen = listen;
+    this.#underlay.listen(listen);
   }
 
   traffic(peer: Peer): Traffic {
-    const handshakes = this.#handshakeBytes.get(peer.slot) ?? { rx: 0, tx: 0 };
-    const row = rowOf(peer.slot);
-    const [outbound, inbound] = [this.#outbound.counters, this.#inbound.counters];
-    return {
-      rxBytes: inbound[row + COUNTER.bytes] + handshakes.rx,
-      txBytes: outbound[row + COUNTER.bytes] + handshakes.tx,
-      rxPackets: inbound[row + COUNTER.packets],
-      txPackets: outbound[row + COUNTER.packets],
-      drops: dropsOf(...this.#dropsIn(peer.slot)),
-    };
+    return this.#counts.of(peer.slot);
   }
 
   /** What was dropped and is no peer's, by reason. */
   drops(): Record<string, number> {
-    return dropsOf(...this.#dropsIn(-1), this.#handshakeDrops);
+    return this.#counts.drops();
   }
 
   /** Everything that was dropped since the start, by each reason there is, also of peers that are gone. */
   allDrops(): Record<string, number> {
-    const ofPeers = Array.from(this.#peers.keys(), (slot) => this.#dropsIn(slot)).flat();
-    const some = dropsOf(...this.#dropsIn(-1), ...ofPeers, this.#handshakeDrops, this.#formerDrops);
-    return Object.fromEntries(DROP_REASONS.slice(1).map((reason) => [reason, some[reason] ?? 0]));
+    return this.#counts.allDrops();
   }
 
   /** Whether both threads have looked for orders since this was last asked. */
@@ -368,9 +316,7 @@ export class Tunnel {
     clearInterval(this.#ticker);
     this.#device.close();
     await Promise.all([this.#outbound.end(), this.#inbound.end()]);
-    if (this.#socket !== undefined) closeFd(this.#socket.fd);
-    for (const fd of this.#releasing.keys()) closeFd(fd);
-    this.#socket = undefined;
+    this.#underlay.close();
     closeFd(this.tun.fd);
     this.#end({ reason: 'closed' });
   }
@@ -386,7 +332,7 @@ export class Tunnel {
       this.#mtu = state.mtu;
       this.#orderBoth({ type: 'mtu', mtu: state.mtu });
     }
-    if (state.up !== (this.#socket !== undefined)) this.#setLink(state.up);
+    if (state.up !== this.isListening) this.#setLink(state.up);
     this.#device.tick(bootTime());
   }
 
@@ -394,34 +340,11 @@ export class Tunnel {
     if (!up) {
       this.#log.debug('interface down');
       for (const peer of this.#peers.values()) peer.stop();
-      return this.#useSocket(undefined);
+      return this.#underlay.shut();
     }
-    try {
-      this.#useSocket(openUdp(this.#listen.port, this.#listen.mark, this.#listen.address));
-    } catch (error) {
-      // The next tick tries again: the port may become free.
-      if (this.#listenError === undefined)
-        this.#log.error(`UDP port ${this.#listen.port}: ${(error as Error).message}`);
-      this.#listenError = error as Error;
-      return;
-    }
-    this.#listenError = undefined;
+    if (!this.#underlay.open()) return;
     this.#log.debug(`interface up, UDP port ${this.port}`);
     for (const peer of this.#peers.values()) peer.start(bootTime());
-  }
-
-  /** The old socket is closed once both threads have let go of it. */
-  #useSocket(socket: UdpSocket | undefined): void {
-    if (this.#socket !== undefined) this.#releasing.set(this.#socket.fd, 2);
-    this.#socket = socket;
-    this.#orderBoth({ type: 'socket', fd: socket?.fd ?? -1, gso: socket?.gso ?? false });
-  }
-
-  /** A slot's counters of drops, of either thread. */
-  #dropsIn(slot: number): Float64Array[] {
-    const row = rowOf(slot);
-    const threads = [this.#outbound, this.#inbound];
-    return threads.map(({ counters }) => counters.subarray(row + COUNTER.drops, row + COUNTER.words));
   }
 
   #orderBoth(order: OutboundOrder & InboundOrder): void {
@@ -433,17 +356,14 @@ export class Tunnel {
     switch (message.type) {
       case 'ready':
         break;
-      case 'released': {
-        const left = (this.#releasing.get(message.fd) ?? 1) - 1;
-        if (left > 0) this.#releasing.set(message.fd, left);
-        else if (this.#releasing.delete(message.fd)) closeFd(message.fd);
+      case 'released':
+        this.#underlay.released(message.fd);
         break;
-      }
       case 'handshake': {
         const queued = Atomics.sub(this.#inbound.shared, SHARED.handshakes, 1) - 1;
         this.#receiving = message.message.length;
         const reason = this.#device.receive(message.message, message.from, bootTime(), queued);
-        if (reason !== 0) this.#handshakeDrops[reason]++;
+        if (reason !== 0) this.#counts.handshakeDropped(reason);
         break;
       }
       case 'wanted': {
@@ -471,51 +391,24 @@ export class Tunnel {
     return {
       sendHandshake: (peer, message) => {
         const endpoint = this.endpoint(peer);
-        if (this.#socket === undefined || endpoint === undefined) return;
-        const result = sendDatagram(this.#socket.fd, peer.slot, endpoint, message);
-        if (result < 0) this.#handshakeDrops[DROP['send-failed']]++;
-        else this.#handshakeBytes.get(peer.slot)!.tx += message.length;
+        if (!this.isListening || endpoint === undefined) return;
+        const result = sendDatagram(this.#underlay.fd, peer.slot, endpoint, message);
+        if (result < 0) this.#counts.handshakeDropped(DROP['send-failed']);
+        else this.#counts.handshakeSent(peer.slot, message.length);
       },
       reply: (to, message) => {
-        if (this.#socket !== undefined) sendDatagram(this.#socket.fd, -1, to, message);
+        if (this.isListening) sendDatagram(this.#underlay.fd, -1, to, message);
       },
       endpointChanged: (peer, from) => {
-        this.#handshakeBytes.get(peer.slot)!.rx += this.#receiving;
+        this.#counts.handshakeReceived(peer.slot, this.#receiving);
         this.setEndpoint(peer, from);
       },
-      keypairReady: (peer, keypair) => {
-        const key = keys.setKey(keypair.cipher, keypair.receiveKey, false);
-        this.#keys.set(keypair, { receive: key, send: 0 });
-        this.#inbound.order({
-          type: 'receiveKey',
-          slot: peer.slot,
-          key,
-          index: keypair.localIndex | 0,
-          confirmed: keypair.isInitiator,
-          expiresAt: keypair.createdAt + this.#timing.rejectAfterTime,
-        });
-      },
+      keypairReady: (peer, keypair) => this.#keys.ready(peer.slot, keypair),
       keypairInUse: (peer, keypair) => {
-        const key = keys.setKey(keypair.cipher, keypair.sendKey, true);
-        this.#keys.get(keypair)!.send = key;
-        this.#outbound.order({
-          type: 'sendKey',
-          slot: peer.slot,
-          key,
-          receiver: keypair.remoteIndex | 0,
-          expiresAt: keypair.createdAt + this.#timing.rejectAfterTime,
-        });
+        this.#keys.use(peer.slot, keypair);
         this.#log.debug(`session with peer ${peer.slot}, ${keypair.cipher}`);
       },
-      keypairGone: (peer, keypair) => {
-        const handles = this.#keys.get(keypair);
-        if (handles === undefined) return;
-        this.#keys.delete(keypair);
-        this.#inbound.order({ type: 'receiveKeyGone', index: keypair.localIndex | 0 });
-        if (handles.send !== 0) this.#outbound.order({ type: 'sendKeyGone', slot: peer.slot, key: handles.send });
-        keys.freeKey(handles.receive);
-        if (handles.send !== 0) keys.freeKey(handles.send);
-      },
+      keypairGone: (peer, keypair) => this.#keys.drop(peer.slot, keypair),
       sendKeepalive: (peer) => this.#outbound.order({ type: 'keepalive', slot: peer.slot }),
       discardStaged: (peer) => this.#outbound.order({ type: 'discardStaged', slot: peer.slot }),
     };
@@ -525,13 +418,4 @@ export class Tunnel {
 function newKeyPair(): KeyPair {
   const { privateKey, publicKey } = generateKeyPairSync('x25519');
   return { privateKey, publicKey: publicBytes(publicKey) };
-}
-
-function dropsOf(...counts: Float64Array[]): Record<string, number> {
-  const drops: Record<string, number> = {};
-  for (const [number, reason] of DROP_REASONS.entries()) {
-    const sum = counts.reduce((total, count) => total + count[number], 0);
-    if (sum > 0) drops[reason] = sum;
-  }
-  return drops;
 }

@@ -12,12 +12,13 @@ import { isAfter, tai64n, TIMESTAMP_SIZE } from '../noise/tai64n.ts';
 import { DROP } from '../wire/drop.ts';
 import type { Endpoint } from '../wire/endpoint.ts';
 import { FORGET_AFTER_REJECTS, INITIATION_INTERVAL, RETRY_JITTER, type Timing } from './constants.ts';
+import { CredentialChoice } from './credential-choice.ts';
 import type { DeviceOutputs, Environment } from './device.ts';
 import type { Binding, Credential, Identities } from './identities.ts';
 import type { IndexTable } from './index-table.ts';
 import { Keypairs, type BoundKeypair } from './keypairs.ts';
 import { sourceOf } from './rate-limiter.ts';
-import { KeepaliveTimer, ReplyTimer } from './timers.ts';
+import { KeepaliveTimer, RekeyTimer, ReplyTimer } from './timers.ts';
 
 /**
  * When transport messages went out and came in: ms on the clock of `now`, 0 for never. The data plane writes, the peer reads
@@ -69,18 +70,13 @@ export class Peer {
   readonly #keypairs = new Keypairs();
   readonly #replyTimer = new ReplyTimer();
   readonly #keepaliveTimer = new KeepaliveTimer();
-  #bindings: Binding[] = [];
+  readonly #rekeyTimer = new RekeyTimer();
+  readonly #choice = new CredentialChoice();
   #running = false;
   #lastHandshakeAt = 0;
   #handshakes = 0;
   #initiations = 0;
 
-  /** The binding whose handshake last succeeded. */
-  #proven: Binding | null = null;
-  /** The attempt renews a session that still carries traffic, so that time may be spent on the preferred credential. */
-  #renewing = false;
-  /** The first attempt of a renewal went unanswered: the peer does not know the first credential. */
-  #isPreferredRefused = false;
   /** The session is to be renewed under the preferred credential as soon as may be. */
   #isRenewalWanted = false;
   #outstanding: OutstandingInitiation | null = null;
@@ -96,9 +92,6 @@ export class Peer {
   #initiationReceivedAt = -Infinity;
   #lastTimestamp: Uint8Array | null = null;
 
-  /** The sent message that last led to a rekey by age, and whether receiving has led to one since the last handshake. */
-  #rekeyedForSentAt = 0;
-  #rekeyedForReceived = false;
   #persistentKeepalive: number;
   #persistentFrom = -Infinity;
   #forgetAt = Infinity;
@@ -109,7 +102,7 @@ export class Peer {
     this.activity = options.activity;
     this.#persistentKeepalive = options.persistentKeepalive ?? 0;
     this.setCredentials(options.credentials);
-    this.#proven = this.#bindings.find(({ credential }) => credential.cipher === options.provenCipher) ?? null;
+    this.#choice.remember(options.provenCipher);
   }
 
   /** When the last handshake succeeded: ms since 1970, 0 for never. */
@@ -129,11 +122,11 @@ export class Peer {
 
   /** The credential whose handshake last succeeded; null if none has. */
   get credential(): Credential | null {
-    return this.#proven?.credential ?? null;
+    return this.#choice.proven?.credential ?? null;
   }
 
   get credentials(): Credential[] {
-    return this.#bindings.map((binding) => binding.credential);
+    return this.#choice.bindings.map((binding) => binding.credential);
   }
 
   get running(): boolean {
@@ -147,6 +140,7 @@ export class Peer {
    */
   setCredentials(credentials: readonly Credential[]): void {
     const { identities } = this.#context;
+    const former = this.#choice.bindings;
     const bindings = new Set<Binding>();
     try {
       for (const credential of credentials) {
@@ -154,20 +148,18 @@ export class Peer {
         if (binding !== null) bindings.add(binding);
       }
     } catch (error) {
-      for (const binding of bindings) if (!this.#bindings.includes(binding)) identities.release(binding);
+      for (const binding of bindings) if (!former.includes(binding)) identities.release(binding);
       throw error;
     }
-    const former = this.#bindings;
-    this.#bindings = [...bindings];
+    this.#choice.replace([...bindings]);
     this.#discard(this.#keypairs.remove((keypair) => !bindings.has(keypair.binding)));
     if (this.#outstanding !== null && !bindings.has(this.#outstanding.binding)) this.#dropOutstanding();
-    if (this.#proven !== null && !bindings.has(this.#proven)) this.#proven = null;
     for (const binding of former) if (!bindings.has(binding)) identities.release(binding);
   }
 
   /** The peer is there, so far as its owner knows: its initiations are looked for from there first. */
   expectAt(endpoint: Endpoint): void {
-    for (const { identity } of this.#bindings) this.#context.identities.expect(identity, sourceOf(endpoint));
+    for (const { identity } of this.#choice.bindings) this.#context.identities.expect(identity, sourceOf(endpoint));
   }
 
   get persistentKeepalive(): number {
@@ -200,7 +192,7 @@ export class Peer {
     this.#handshakeSentAt = -Infinity;
     this.#handshakeReceivedAt = -Infinity;
     this.#persistentFrom = -Infinity;
-    this.#rekeyedForReceived = false;
+    this.#rekeyTimer.reset();
   }
 
   /**
@@ -295,7 +287,8 @@ export class Peer {
       this.#isRenewalWanted = false;
       if (this.#keypairs.current !== null) this.#renew(now);
     }
-    this.#rekeyByAge(now);
+    const { current } = this.#keypairs;
+    if (current !== null && this.#rekeyTimer.due(current, this.activity, timing)) this.#renew(now);
 
     const { dataSentAt, sentAt, dataReceivedAt, receivedAt } = this.activity;
     // A packet that waited for a handshake goes out in the same instant, and yet after it.
@@ -325,7 +318,7 @@ export class Peer {
 
   #initiate(now: number): void {
     const { outputs, environment, indices, timing } = this.#context;
-    const binding = this.#bindingToTry();
+    const binding = this.#choice.toTry(this.#retries);
     if (binding === undefined) return;
     this.#dropOutstanding();
     const localIndex = indices.claim(binding);
@@ -340,59 +333,23 @@ export class Peer {
     outputs.sendHandshake(this, message);
   }
 
-  /**
-   * The credential that last worked, else the first; with each retry the one after. A renewal begins with the first, until
-   * that goes unanswered: a message that was lost at the start does not bind the peering to its second choice.
-   */
-  #bindingToTry(): Binding | undefined {
-    const first = this.#renewing ? this.#preferred : this.#proven === null ? 0 : this.#bindings.indexOf(this.#proven);
-    return this.#bindings[(first + this.#retries) % this.#bindings.length];
-  }
-
   #retry(now: number): void {
     const { outputs, timing } = this.#context;
     if (now - this.#wantedAt < timing.rekeyAttemptTime) {
-      if (this.#renewing && this.#retries === 0) this.#isPreferredRefused = true;
+      this.#choice.unanswered(this.#retries);
       this.#retries++;
       this.#retryAt = Infinity;
       this.#initiate(now);
       return;
     }
     this.#retryAt = Infinity;
-    this.#renewing = false;
+    this.#choice.giveUp();
     if (this.#forgetAt === Infinity) this.#forgetLater(now);
     outputs.discardStaged(this);
   }
 
-  /** Only the initiator of a session renews it, so that the two ends don't do so at once (§6.2). */
-  #rekeyByAge(now: number): void {
-    const { current } = this.#keypairs;
-    if (!current?.isInitiator) return;
-    const { rekeyAfterTime, rejectAfterTime, keepaliveTimeout, rekeyTimeout } = this.#context.timing;
-    const { sentAt, receivedAt } = this.activity;
-    if (sentAt >= current.createdAt + rekeyAfterTime && sentAt > this.#rekeyedForSentAt) {
-      this.#rekeyedForSentAt = sentAt;
-      this.#renew(now);
-    }
-    const lastMinute = current.createdAt + rejectAfterTime - keepaliveTimeout - rekeyTimeout;
-    if (receivedAt >= lastMinute && !this.#rekeyedForReceived) {
-      this.#rekeyedForReceived = true;
-      this.#renew(now);
-    }
-  }
-
-  /** The place of the credential that the peering is being moved to, else of the first. */
-  get #preferred(): number {
-    return Math.max(
-      0,
-      this.#bindings.findIndex(({ credential }) => credential.isNext),
-    );
-  }
-
-  /** A next credential is tried with every renewal: the other end may have got it meanwhile. */
   #renew(now: number): void {
-    const { credential } = this.#bindings[this.#preferred];
-    this.#renewing = !this.#isPreferredRefused || credential.isNext === true;
+    this.#choice.renew();
     this.wantSession(now);
   }
 
@@ -401,10 +358,8 @@ export class Peer {
     this.#dropOutstanding();
     this.#retryAt = Infinity;
     this.#retries = 0;
-    this.#rekeyedForReceived = false;
-    this.#renewing = false;
-    if (binding === this.#bindings[this.#preferred]) this.#isPreferredRefused = false;
-    this.#proven = binding;
+    this.#rekeyTimer.reset();
+    this.#choice.succeeded(binding);
     this.#lastHandshakeAt = this.#context.environment.wallClock();
     this.#handshakes++;
     this.#forgetLater(now);

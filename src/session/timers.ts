@@ -1,7 +1,9 @@
 /**
- * WireGuard's two timers that follow the traffic (white paper §6.5). Nothing sets them packet by packet: they are asked at
+ * WireGuard's timers that follow the traffic (white paper §6.2, §6.5). Nothing sets them packet by packet: they are asked at
  * each tick, and told when data and other messages last went out and came in. So they may be late by a tick.
  */
+import type { Timing } from './constants.ts';
+import type { Keypair } from './keypairs.ts';
 
 /** Data went out, and nothing at all came back for a while: is the peer still there? */
 export class ReplyTimer {
@@ -64,5 +66,29 @@ export class KeepaliveTimer {
     this.#receivedAt = this.#handledAt = now;
     this.#dueAt = this.#again ? now + timeout : Infinity;
     return true;
+  }
+}
+
+/** A session grows old while it is used: it is renewed before it ends. */
+export class RekeyTimer {
+  /** The sent message that last led to a rekey, and whether receiving has led to one since the last handshake. */
+  #doneForSentAt = 0;
+  #doneForReceived = false;
+
+  /** For a new session, and for none. */
+  reset(): void {
+    this.#doneForReceived = false;
+  }
+
+  /** Only the initiator of a session renews it, so that the two ends don't do so at once. */
+  due({ isInitiator, createdAt }: Keypair, last: { sentAt: number; receivedAt: number }, timing: Timing): boolean {
+    if (!isInitiator) return false;
+    const { sentAt, receivedAt } = last;
+    const isDueForSent = sentAt >= createdAt + timing.rekeyAfterTime && sentAt > this.#doneForSentAt;
+    if (isDueForSent) this.#doneForSentAt = sentAt;
+    const lastMinute = createdAt + timing.rejectAfterTime - timing.keepaliveTimeout - timing.rekeyTimeout;
+    const isDueForReceived = receivedAt >= lastMinute && !this.#doneForReceived;
+    if (isDueForReceived) this.#doneForReceived = true;
+    return isDueForSent || isDueForReceived;
   }
 }

@@ -1,6 +1,6 @@
 // What tests see of running programs from the outside.
 import { readFileSync } from 'node:fs';
-import { RUN_FOLDER } from '../../src/gateway/gateway.ts';
+import { RUN_FOLDER } from '../../src/gateway/host.ts';
 import type { GatewayStatus } from '../../src/gateway/status.ts';
 import type { Running } from './process.ts';
 

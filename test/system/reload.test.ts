@@ -1,7 +1,7 @@
 import { fileURLToPath } from 'node:url';
 import test, { type ExecutionContext } from 'ava';
 import { callApi } from '../../src/control/api.ts';
-import { RUN_FOLDER } from '../../src/gateway/gateway.ts';
+import { RUN_FOLDER } from '../../src/gateway/host.ts';
 import {
   gatewayStatus,
   generatePsk,

@@ -1,0 +1,73 @@
+/** Where the peers are: by the configuration, by its names' addresses as they change, and by memory across restarts. */
+import { lookup } from 'node:dns/promises';
+import { isIP } from 'node:net';
+import type { Peer } from '../session/peer.ts';
+import { endpointFrom, formatEndpoint } from '../wire/endpoint.ts';
+import type { PeeringConfig } from './config.ts';
+import { credentialOf } from './credentials.ts';
+import type { LastSeen, Sighting } from './last-seen.ts';
+import type { Log, Tunnel } from './tunnel.ts';
+
+/** How often names are resolved again for peers that don't answer, in ms. */
+const RESOLVE_AGAIN = 30_000;
+/** A peer whose last handshake is older than this is unreachable. */
+const SESSION_LIFE = 180_000;
+
+/** A peering as it is looked for. */
+export interface Located {
+  readonly config: PeeringConfig;
+  readonly peer: Peer;
+  /** When its endpoint was last looked up: ms since 1970. */
+  resolvedAt: number;
+}
+
+export class Locating {
+  readonly #tunnel: Tunnel;
+  readonly #lastSeen: LastSeen;
+  readonly #log: Log;
+
+  constructor(tunnel: Tunnel, lastSeen: LastSeen, log: Log) {
+    this.#tunnel = tunnel;
+    this.#lastSeen = lastSeen;
+    this.#log = log;
+  }
+
+  /** Finds the peer's endpoint, by its configuration or by memory, and calls it. */
+  async locate(peering: Located): Promise<void> {
+    const { config, peer } = peering;
+    peering.resolvedAt = Date.now();
+    const known = config.endpoint ?? splitEndpoint(this.#lastSeen.get(config.name).endpoint);
+    if (known === undefined) return;
+    try {
+      const address = isIP(known.host) === 0 ? (await lookup(known.host)).address : known.host;
+      this.#tunnel.setEndpoint(peer, endpointFrom(address, known.port));
+      this.#tunnel.connect(peer);
+    } catch (error) {
+      this.#log.warn(`peering ${config.name}: ${known.host} has no address yet: ${(error as Error).message}`);
+    }
+  }
+
+  /** Remembers where the peers are, and resolves again the names of those that don't answer. */
+  async keepHouse(peerings: ReadonlyMap<string, Located>): Promise<void> {
+    const seen = new Map<string, Sighting>();
+    for (const { config, peer } of peerings.values()) {
+      const endpoint = this.#tunnel.endpoint(peer);
+      if (endpoint === undefined || peer.lastHandshakeAt === 0) continue;
+      seen.set(config.name, { endpoint: formatEndpoint(endpoint), cipher: credentialOf(peer).cipher });
+    }
+    this.#lastSeen.update(seen);
+    const now = Date.now();
+    for (const peering of peerings.values()) {
+      const { endpoint } = peering.config;
+      if (endpoint === undefined || isIP(endpoint.host) !== 0) continue;
+      if (now - peering.peer.lastHandshakeAt < SESSION_LIFE || now - peering.resolvedAt < RESOLVE_AGAIN) continue;
+      await this.locate(peering);
+    }
+  }
+}
+
+/** `host:port` as `formatEndpoint` writes it. */
+function splitEndpoint(text: string | undefined): { host: string; port: number } | undefined {
+  const match = /^\[?([^\]]+)\]?:(\d+)$/.exec(text ?? '');
+  return match === null ? undefined : { host: match[1], port: Number(match[2]) };
+}
