@@ -12,7 +12,9 @@ const gauge = (labels: readonly string[], help: string): MetricFamily => ({ type
 const PEER = ['peer'];
 const THREAD = ['thread'];
 const PATH = ['peer', 'bundle'];
-const RULE = ['acl', 'rule', 'action'];
+const SHAPE = ['peer', 'direction'];
+const CLASS = [...SHAPE, 'class'];
+const RULE = ['acl', 'rule', 'action', 'kind', 'direction'];
 
 /** In the order of the exposition. */
 export const METRICS = {
@@ -52,6 +54,13 @@ export const METRICS = {
   isthmus_path_rtt_seconds: gauge(PATH, 'Round trip of the probes. Absent without probes, and before an answer.'),
   isthmus_path_jitter_seconds: gauge(PATH, 'How much the round trips differ. Absent like the round trip.'),
   isthmus_path_loss_ratio: gauge(PATH, 'Share of the last probes without an answer, 0 to 1. Absent without probes.'),
+
+  isthmus_shape_rate_bytes_per_second: gauge(SHAPE, 'What may go in this direction.'),
+  isthmus_shape_class_packets_total: counter(CLASS, 'Packets of the overlay that went on.'),
+  isthmus_shape_class_bytes_total: counter(CLASS, 'Bytes of the overlay that went on.'),
+  isthmus_shape_class_delayed_packets_total: counter(CLASS, 'Packets that had to wait before they went on.'),
+  isthmus_shape_class_dropped_packets_total: counter(CLASS, 'Packets for which there was no room to wait.'),
+  isthmus_shape_class_queued_bytes: gauge(CLASS, 'What waits now.'),
 
   isthmus_rule_hits_total: counter(RULE, 'Packets that the rule decided: those that began a flow, or were denied.'),
   isthmus_rule_denied_total: counter(RULE, 'Packets that the rule denied.'),

@@ -1,7 +1,7 @@
 /** A gateway's status as Prometheus reads it, in its own text format or in OpenMetrics. */
 import { Counter, Gauge, Registry } from 'prom-client';
 import type { OpenMetricsContentType } from 'prom-client';
-import type { GatewayStatus, PathStatus, PeerStatus } from '../gateway/status.ts';
+import type { GatewayStatus, PathStatus, PeerStatus, ShapeStatus } from '../gateway/status.ts';
 import type { RuleStatus } from '../gateway/rules.ts';
 import { METRICS } from './metric-table.ts';
 import type { MetricName } from './metric-table.ts';
@@ -99,6 +99,7 @@ function collectPeer(status: PeerStatus, add: Add): void {
   add('isthmus_peer_transmit_packets_total', status.tx_packets, { peer });
   for (const [reason, count] of Object.entries(status.drops)) add('isthmus_peer_drops_total', count, { peer, reason });
   if (status.path !== null) collectPath(peer, status.path, add);
+  for (const shape of status.shape) collectShape(peer, shape, add);
 }
 
 function collectPath(peer: string, { bundle, state, in_use, rtt_ms, jitter_ms, loss }: PathStatus, add: Add): void {
@@ -110,7 +111,22 @@ function collectPath(peer: string, { bundle, state, in_use, rtt_ms, jitter_ms, l
   if (loss !== null) add('isthmus_path_loss_ratio', loss, labels);
 }
 
-function collectRule({ acl, name: rule, action, hits, denied }: RuleStatus, add: Add): void {
-  add('isthmus_rule_hits_total', hits, { acl, rule, action });
-  add('isthmus_rule_denied_total', denied, { acl, rule, action });
+function collectShape(peer: string, { direction, rate_bit, classes }: ShapeStatus, add: Add): void {
+  add('isthmus_shape_rate_bytes_per_second', rate_bit / 8, { peer, direction });
+  for (const { name, packets, bytes, delayed, drops, queued_bytes } of classes) {
+    const labels = { peer, direction, class: name };
+    add('isthmus_shape_class_packets_total', packets, labels);
+    add('isthmus_shape_class_bytes_total', bytes, labels);
+    add('isthmus_shape_class_delayed_packets_total', delayed, labels);
+    add('isthmus_shape_class_dropped_packets_total', drops, labels);
+    add('isthmus_shape_class_queued_bytes', queued_bytes, labels);
+  }
+}
+
+function collectRule({ kind, acl, name: rule, action, direction, hits, denied }: RuleStatus, add: Add): void {
+  // Lists of two kinds may share a name, and in a network ACL each direction has a rule 100.
+  const more = kind === 'acl' ? {} : { kind, direction };
+  const labels = { acl, rule, action, ...more };
+  add('isthmus_rule_hits_total', hits, labels);
+  add('isthmus_rule_denied_total', denied, labels);
 }

@@ -138,6 +138,42 @@ test('a path that is not up, without probes; and a peer in no bundle', async (t)
   t.notRegex(none.text, /^isthmus_path_/m);
 });
 
+test('a shaped direction has its rate, and each class what it carried, held back and dropped', async (t) => {
+  const counts = { packets: 7, bytes: 9000, delayed: 3, drops: 2, queued_bytes: 1500 };
+  const bulk = { name: 'bulk', priority: 8, weight: 1, rate_bit: null, ...counts };
+  const rest = { ...bulk, name: '(default)', queued_bytes: 0 };
+  const shape = [{ direction: 'out', rate_bit: 8e6, burst_bytes: 65_536, classes: [bulk, rest] }] as const;
+  const { text } = await expose(observed({ peers: [{ ...PEER, shape }] }), false);
+  const labels = '{peer="beijing",direction="out",class="bulk"}';
+  for (const line of [
+    'isthmus_shape_rate_bytes_per_second{peer="beijing",direction="out"} 1000000',
+    `isthmus_shape_class_packets_total${labels} 7`,
+    `isthmus_shape_class_bytes_total${labels} 9000`,
+    `isthmus_shape_class_delayed_packets_total${labels} 3`,
+    `isthmus_shape_class_dropped_packets_total${labels} 2`,
+    `isthmus_shape_class_queued_bytes${labels} 1500`,
+    'isthmus_shape_class_queued_bytes{peer="beijing",direction="out",class="(default)"} 0',
+  ]) {
+    t.true(text.split('\n').includes(line), `${line}\n${text}`);
+  }
+});
+
+test('rules of lists of three kinds that share a name, in two directions, have series of their own', async (t) => {
+  const networkAcl = { ...RULE, kind: 'network-acl', name: '100', line: 0 } as const;
+  const rules = [
+    RULE,
+    { ...RULE, kind: 'security-group', direction: 'in', hits: 1 },
+    { ...networkAcl, direction: 'in', hits: 2 },
+    { ...networkAcl, direction: 'out', hits: 3 },
+  ] as const;
+  t.deepEqual(await samples('isthmus_rule_hits_total', { rules }), [
+    'isthmus_rule_hits_total{acl="web",rule="https",action="allow"} 6',
+    'isthmus_rule_hits_total{acl="web",rule="https",action="allow",kind="security-group",direction="in"} 1',
+    'isthmus_rule_hits_total{acl="web",rule="100",action="allow",kind="network-acl",direction="in"} 2',
+    'isthmus_rule_hits_total{acl="web",rule="100",action="allow",kind="network-acl",direction="out"} 3',
+  ]);
+});
+
 test('a peer is up for 180 s from its last handshake, and no age is below 0', async (t) => {
   const at = (last_handshake_s: number) => ({ peers: [{ ...PEER, last_handshake_s }] });
   t.deepEqual(await samples('isthmus_peer_up', at(179)), ['isthmus_peer_up{peer="beijing"} 1']);

@@ -71,6 +71,29 @@ test('alerts ask for metrics and drop reasons that exist, and say what to do', (
   }
 });
 
+test("rising drops alert for what went wrong, and not for what was asked for or is nobody's fault", (t) => {
+  const { expr } = RULES.find(({ alert }) => alert === 'IsthmusDropsRising')!;
+  const [, silent] = /reason!~"([^"]*)"/.exec(expr)!;
+  const pattern = new RegExp(`^(${silent})$`);
+  t.deepEqual(
+    DROP_REASONS.filter((reason) => pattern.test(reason)),
+    [
+      'blackhole-route',
+      'acl-rule',
+      'acl-default',
+      'security-group',
+      'network-acl',
+      'ttl-expired',
+      'packet-too-big',
+      'answer-limited',
+      'probe-limited',
+      'shaper-queue-full',
+      'rate-exceeded',
+      'replayed',
+    ],
+  );
+});
+
 test('each alert is tested to fire, and not to', (t) => {
   const { tests } = parse(read('deploy/prometheus/isthmus.rules.test.yaml')) as RuleTests;
   const checks = tests.flatMap(({ alert_rule_test }) => alert_rule_test);
