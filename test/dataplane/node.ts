@@ -13,7 +13,7 @@ import { keyPair } from '../../src/noise/x25519.ts';
 import { compileAcls, type AclProgram, type AclSpec } from '../../src/policy/acl.ts';
 import { createFlowTable, FlowTable, type FlowTableData } from '../../src/policy/flow-table.ts';
 import { parsePrefix } from '../../src/routing/prefix.ts';
-import { createPolicyCounters } from '../../src/policy/policy.ts';
+import { createPolicyCounters, type PolicyCounters } from '../../src/policy/policy.ts';
 import { buildPrefixTable } from '../../src/routing/prefix-table.ts';
 import { singleTable, type RoutingProgram } from '../../src/routing/routing.ts';
 import { LOCAL } from '../../src/routing/target.ts';
@@ -144,13 +144,13 @@ export class Node implements Host {
   /** Makes the device a gateway, which judges every packet. */
   judge(acls: AclSpec[]): void {
     const program = compileAcls(acls);
+    this.judgeBy(program, createPolicyCounters(program));
+  }
+
+  /** The same, by compiled lists and with these counters: there is one thread, so one writer. */
+  judgeBy(program: AclProgram, counters: PolicyCounters): void {
     this.#program = program;
-    this.#orderBoth({
-      type: 'policy',
-      program,
-      flows: this.#flows,
-      counters: createPolicyCounters(program),
-    });
+    this.#orderBoth({ type: 'policy', program, flows: this.#flows, counters });
   }
 
   /** What the ICMP errors of the gateway come from. */

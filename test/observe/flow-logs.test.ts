@@ -17,9 +17,12 @@ import type { FlowLogConfig, FlowLogTarget } from '../../src/gateway/config.ts';
 import { DEFAULT_FLOW_FORMAT } from '../../src/gateway/flow-fields.ts';
 import type { FlowQuery } from '../../src/gateway/flow-top.ts';
 import { FlowWatch } from '../../src/gateway/flow-watch.ts';
+import { formatFault, readConfig } from '../../src/control/config.ts';
 import { flowLogFormat } from '../../src/control/config-flow-logs.ts';
+import { Rules } from '../../src/gateway/rules.ts';
 import { FlowLogs } from '../../src/observe/flow-logs.ts';
 import { parsePrefix } from '../../src/routing/prefix.ts';
+import { ENVIRONMENT, inMemory } from '../control/config-samples.ts';
 import { joined, rule, type Options } from '../dataplane/gateways.ts';
 import { seeded } from '../session/world.ts';
 import { echo, ip, tcp, udp } from '../wire/packets.ts';
@@ -177,6 +180,69 @@ test("action ACCEPT or REJECT, with our fields: peering, rule, drop reason; ICMP
   t.deepEqual(read(others[0]).sort(), accepted);
   t.deepEqual(read(others[1]).sort(), rejected.slice(0, 2).sort());
   t.deepEqual(read(others[2]), ['- - - - - - - -']);
+});
+
+test('security groups and network ACLs: the log and the hits name the rule that decided', async (t) => {
+  const text = `
+gateway: { name: b, subnets: [192.168.0.0/16], security_groups: hosts }
+peerings:
+  - { name: vpc-a, role: client, psk: { env: PSK }, subnets: [172.31.0.0/16], network_acl: edge }
+security_groups:
+  hosts:
+    ingress:
+      - { name: dns, source: 172.31.0.0/16, protocol: udp, ports: 53 }
+      - { source: 172.31.0.0/16, protocol: tcp, ports: 23 }
+network_acls:
+  edge:
+    ingress:
+      - { rule: 90, action: deny, protocol: tcp, cidr: 172.31.0.0/16, ports: 23 }
+      - { rule: 100, action: allow, protocol: udp, cidr: 172.31.0.0/16 }
+    egress: [{ rule: 100, action: allow, cidr: 0.0.0.0/0, protocol: udp, ports: 1024-65535 }]
+`;
+  const result = readConfig(inMemory(text), ENVIRONMENT);
+  if (!('config' in result)) return t.fail(result.faults.map(formatFault).join('\n'));
+  const rules = new Rules(result.config);
+  const { watch, a, b, path, pass, underlay, read } = watched(t);
+  // One thread here does what two do elsewhere, so it counts for both.
+  watch.changeRules(rules.names(), () => b.judgeBy(rules.program, rules.inbound));
+  const format = flowLogFormat('${flow-direction} ${srcport} ${dstport} ${action} ${rule} ${drop-reason}');
+  await watch.configure([flowLog(path, { format })], 'ist0');
+  a.send(
+    dns(2000),
+    dns(9),
+    ip('172.31.0.1', '192.168.0.1', 17, udp(3000, 54)),
+    ip('172.31.0.1', '192.168.0.1', 6, tcp(7, 23, 2)),
+    ip('172.31.0.1', '192.168.0.1', 6, tcp(7, 80, 2)),
+  );
+  underlay.run(5);
+  // The group lets answers by; the network ACL has no rule for one of them.
+  b.send(ip('192.168.0.1', '172.31.0.1', 17, udp(53, 2000)), ip('192.168.0.1', '172.31.0.1', 17, udp(53, 9)));
+  underlay.run(5);
+  await pass(60);
+  t.deepEqual(
+    read().sort(),
+    [
+      'ingress 2000 53 ACCEPT hosts/dns -',
+      'ingress 9 53 ACCEPT hosts/dns -',
+      'ingress 3000 54 REJECT - security-group',
+      'ingress 7 23 REJECT edge/90 network-acl',
+      'ingress 7 80 REJECT edge/* network-acl',
+      'egress 53 2000 ACCEPT - -',
+      'egress 53 9 REJECT edge/* network-acl',
+    ].sort(),
+  );
+  const hits = rules.status().filter((each) => each.hits > 0);
+  t.deepEqual(
+    hits.map(({ kind, acl, name, direction, hits: count, denied }) => [kind, acl, name, direction, count, denied]),
+    [
+      ['security-group', 'hosts', 'dns', 'in', 2, 0],
+      ['network-acl', 'edge', '90', 'in', 1, 1],
+      ['network-acl', 'edge', '100', 'in', 3, 0],
+      ['network-acl', 'edge', '*', 'in', 1, 1],
+      ['network-acl', 'edge', '100', 'out', 1, 0],
+      ['network-acl', 'edge', '*', 'out', 1, 1],
+    ],
+  );
 });
 
 test('a file that was renamed or removed is made anew; records survive a reload; the end writes the last interval', async (t) => {
