@@ -31,6 +31,10 @@ export function checkConfig(root: unknown, locate: Locate, report: Report): void
   checkFilters(root, peerings, locate, report);
   checkFlowLogs(root, peerings, report);
   checkOverlaps(root, peerings, locate, report);
+  for (const { path, value } of peerings) {
+    const accepted = oneOrMore(get(get(value, 'learn'), 'accept'), [...path, 'learn', 'accept']);
+    checkPrefixListNames(root, accepted, report);
+  }
   checkRoutes(root, peerings, locate, report);
 }
 

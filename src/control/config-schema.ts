@@ -77,7 +77,7 @@ export const gatewaySchema = mapping({
 });
 
 export const learnSchema = mapping({
-  accept: oneOrMany(text.cidr, 1),
+  accept: oneOrMany(network, 1),
   max: leaf((value) => text.integer(value, 1, 10_000)).default(100),
 });
 

@@ -190,7 +190,7 @@ function build(raw: RawConfig, secrets: Secrets, lists: PrefixLists, yaml: YamlS
       bundle: peering.bundle === undefined ? -1 : bundles.indexOf(peering.bundle),
       shape: { out: peering.shape?.out, in: peering.shape?.in },
       ...uses[index],
-      learn: peering.learn,
+      learn: peering.learn && { ...peering.learn, accept: expand(peering.learn.accept, lists) },
     })),
     bundles: bundles.map((name): BundleConfig => {
       const { mode, probe, down_after, up_after } = raw.bundles[name] ?? bundleSchema.parse({});

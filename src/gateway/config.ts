@@ -111,6 +111,8 @@ export interface PeeringConfig {
   readonly propagateTo: readonly string[];
   /** Routes of the kernel whose next hop is the peer are learnt within these bounds; undefined: none are. */
   readonly learn: { readonly accept: readonly Prefix[]; readonly max: number } | undefined;
+  /** Those of `subnets` that were learnt, the same objects: no file has them, and routes to them rank behind those to others. */
+  readonly learnt?: readonly Prefix[];
   /** By name, instead of an ACL. */
   readonly groups: readonly string[];
   readonly networkAcl: string | undefined;

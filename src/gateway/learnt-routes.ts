@@ -53,12 +53,12 @@ export function learn(config: GatewayConfig, kernel: readonly KernelRoute[]): Le
   return { routes, refused };
 }
 
-/** The configuration as if the peerings' subnets were given with what they have learnt. */
+/** The configuration as if the peerings' subnets were given with what they have learnt, which `learnt` marks. */
 export function withLearnt(config: GatewayConfig, { routes }: Learnt): GatewayConfig {
-  const peerings = config.peerings.map((peering) => ({
-    ...peering,
-    subnets: [...peering.subnets, ...(routes.get(peering.name) ?? [])],
-  }));
+  const peerings = config.peerings.map((peering) => {
+    const learnt = routes.get(peering.name) ?? [];
+    return { ...peering, subnets: [...peering.subnets, ...learnt], learnt };
+  });
   return { ...config, peerings };
 }
 

@@ -14,7 +14,8 @@ import type { RoutesStatus } from './status.ts';
 
 /**
  * The local VPC, each peering by its place in the configuration, and each bundle, which propagates what its peerings have
- * in common: a packet may take any of them. Of an address that one alone has, that one is the way.
+ * in common: a packet may take any of them. Of an address that one alone has, that one is the way. What a peering or a
+ * bundle has learnt stands apart, as it ranks behind what the file says.
  */
 function attachmentsOf(config: GatewayConfig): Attachment[] {
   const { subnets, addresses, routeTable, propagateTo, peerings, bundles } = config;
@@ -22,21 +23,39 @@ function attachmentsOf(config: GatewayConfig): Attachment[] {
   const local = { target: LOCAL, table: routeTable, propagateTo, networks, origin: 'vpc' } as const;
   const single = peerings.map((peering, index): Attachment => {
     const own = peering.addresses.filter((address) => !isShared(config, peering, address));
-    const mine = peering.bundle < 0 ? [...peering.subnets, ...peering.addresses] : own;
+    const mine = peering.bundle < 0 ? [...writtenSubnets(peering), ...peering.addresses] : own;
     const to = mine.length > 0 ? peering.propagateTo : [];
     return { target: index, table: peering.routeTable, propagateTo: to, networks: mine, origin: 'vpc' };
   });
   const bundled = bundles.map((_, index): Attachment => {
     const members = peerings.filter(({ bundle }) => bundle === index);
     const common = members.flatMap((peering) => [
-      ...peering.subnets,
+      ...writtenSubnets(peering),
       ...peering.addresses.filter((address) => isShared(config, peering, address)),
     ]);
-    const once = new Map(common.map((prefix) => [formatPrefix(prefix), prefix]));
     const to = [...new Set(members.flatMap((peering) => peering.propagateTo))];
-    return { target: BUNDLE | index, table: undefined, propagateTo: to, networks: [...once.values()], origin: 'vpc' };
+    return { target: BUNDLE | index, table: undefined, propagateTo: to, networks: once(common), origin: 'vpc' };
   });
-  return [local, ...single, ...bundled];
+  const learnt = peerings.flatMap(({ bundle, propagateTo: to, learnt: networks = [] }, index): Attachment[] => {
+    if (bundle >= 0 || networks.length === 0) return [];
+    return [{ target: index, table: undefined, propagateTo: to, networks, origin: 'vpn' }];
+  });
+  const learntByBundles = bundled.flatMap((bundle, index): Attachment[] => {
+    const networks = once(peerings.filter((each) => each.bundle === index).flatMap((each) => each.learnt ?? []));
+    return networks.length === 0 ? [] : [{ ...bundle, networks, origin: 'vpn' }];
+  });
+  return [local, ...single, ...bundled, ...learnt, ...learntByBundles];
+}
+
+function writtenSubnets({ subnets, learnt = [] }: PeeringConfig): readonly Prefix[] {
+  if (learnt.length === 0) return subnets;
+  const apart = new Set(learnt);
+  return subnets.filter((subnet) => !apart.has(subnet));
+}
+
+/** Each network once. */
+function once(networks: readonly Prefix[]): Prefix[] {
+  return [...new Map(networks.map((prefix) => [formatPrefix(prefix), prefix])).values()];
 }
 
 /** What the gateway's ICMP errors come from: the first of its overlay addresses of each family. */

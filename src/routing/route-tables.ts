@@ -9,10 +9,11 @@ import { rankRoutes } from './route-table.ts';
 import type { Origin, Route, TableRoute } from './route-table.ts';
 import { BLACKHOLE } from './target.ts';
 
+/** What is known of an attachment. Networks of another origin stand in an entry of their own, with the same target. */
 export interface Attachment {
   /** What a route to it has as its target. */
   readonly target: number;
-  /** Undefined for a bundle, whose peerings are associated each for itself. */
+  /** Undefined for a bundle, whose peerings are associated each for itself, and for an attachment's further entries. */
   readonly table: string | undefined;
   readonly propagateTo: readonly string[];
   /** What it propagates, and what it may send from. */
@@ -44,7 +45,7 @@ export function buildRouteTables(specs: readonly TableSpec[], attachments: reado
     return {
       name,
       associated: attachments.filter(({ table }) => table === name).map(({ target }) => target),
-      propagating: propagating.map(({ target }) => target),
+      propagating: [...new Set(propagating.map(({ target }) => target))],
       routes: rankRoutes([...routes, ...propagated]),
     };
   });
@@ -59,9 +60,9 @@ export function compileTable({ routes }: RouteTable, valueOf: (target: number) =
 }
 
 /**
- * Whose an address is, for the source check: the attachment's that has it among its networks, by the longest prefix. What
- * only a static route leads to is its target's, as that is where answers come from; where tables disagree about a prefix,
- * the first of `tables` has it.
+ * Whose an address is, for the source check: by the longest prefix, the attachment's that was configured with it. What only
+ * a static route leads to is its target's, as that is where answers come from; where tables disagree about a prefix, the
+ * first of `tables` has it. What was learnt comes last.
  */
 export function compileOwners(
   tables: readonly RouteTable[],
@@ -69,15 +70,20 @@ export function compileOwners(
   valueOf: (target: number) => number,
 ): PrefixTableData {
   const entries: PrefixEntry[] = [];
+  const addNetworks = (of: Attachment['origin']): void => {
+    for (const { target, networks, origin } of attachments) {
+      if (origin !== of) continue;
+      for (const prefix of networks) entries.push({ ...prefix, value: valueOf(target) });
+    }
+  };
   // Of equal prefixes the last entry wins.
+  addNetworks('vpn');
   for (const { routes } of [...tables].reverse()) {
     for (const { prefix, origin, target, state } of routes) {
       const isWritten = origin === 'static' || origin === 'prefix-list';
       if (isWritten && state !== 'hidden' && target !== BLACKHOLE) entries.push({ ...prefix, value: valueOf(target) });
     }
   }
-  for (const { target, networks } of attachments) {
-    for (const prefix of networks) entries.push({ ...prefix, value: valueOf(target) });
-  }
+  addNetworks('vpc');
   return buildPrefixTable(entries);
 }

@@ -423,6 +423,21 @@ const FAULTS: readonly (readonly [from: string, to: string, fault: string])[] = 
     'prefix_lists.corp[1]: 10.1.0.0/8 has host bits set; wanted 10.0.0.0/8 (ISTHMUS_CONFIG_CIDR)',
   ],
   [
+    '    keepalive: 25s',
+    '    learn: {accept: [10.0.0.0/8, {prefix_list: «corp}]}',
+    'peerings[0].learn.accept[1].prefix_list: "corp" is not among prefix_lists; and there are none (ISTHMUS_CONFIG_UNKNOWN_NAME)',
+  ],
+  [
+    '    keepalive: 25s',
+    '    learn: {accept: «{group: corp}}',
+    'peerings[0].learn.accept: is a mapping; wanted a CIDR such as 10.0.0.0/16, or {prefix_list: NAME} (ISTHMUS_CONFIG_VALUE)',
+  ],
+  [
+    '    keepalive: 25s',
+    '    learn: {accept: «[]}',
+    'peerings[0].learn.accept: is an empty list; wanted at least one; leave the key out for any (ISTHMUS_CONFIG_VALUE)',
+  ],
+  [
     'acls:\n',
     'prefix_lists:\n  corp: [10.0.0.0/8, «10.0.0.0/8]\nacls:\n',
     'prefix_lists.corp[1]: 10.0.0.0/8 is prefix_lists.corp[0] (line 25) already; wanted each network once in a list (ISTHMUS_CONFIG_DUPLICATE)',

@@ -39,6 +39,19 @@ test('a rule takes the networks of a list, alone or among others', (t) => {
   t.deepEqual(rule.destinations.map(formatPrefix), ['172.31.1.0/24', '198.51.100.0/24', '2001:db8::/32']);
 });
 
+test('what a peering may learn can be said by a list', (t) => {
+  const { result } = readBeside(t, LIST, [
+    'keepalive: 25s',
+    'learn: {accept: [10.0.0.0/8, {prefix_list: office}], max: 7}',
+  ]);
+  t.deepEqual(faultsOf(result), []);
+  if ('faults' in result) return;
+  const { accept, max } = result.config.peerings[0].learn!;
+  t.deepEqual(accept.map(formatPrefix), ['10.0.0.0/8', '192.168.1.0/24', '192.168.7.0/24', 'fd00:7::/48']);
+  t.is(max, 7);
+  t.is(result.config.peerings[1].learn, undefined);
+});
+
 test('a route by prefix list is a route to each network of it', (t) => {
   const routes = 'route_tables:\n  local:\n    routes: [{destination: {prefix_list: office}, via: tokyo}]\nacls:\n';
   const { result } = readBeside(t, LIST, ['acls:\n', routes]);
