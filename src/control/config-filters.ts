@@ -169,12 +169,31 @@ function checkSubnets(root: unknown, networkAcls: readonly Named[], locate: Loca
 type LineOf = (path: Path) => number;
 type RawRule = RawConfig['acls'][string]['rules'][number];
 
+/** The egress rule of a group that says nothing of egress. */
+const EVERYTHING_OUT = {
+  name: 'default',
+  protocol: -1,
+  ports: [],
+  icmp: undefined,
+  destination: [],
+  rate: undefined,
+  per_flow: undefined,
+};
+
 /** What rules of all kinds have in common. */
 function ruleOf(
   { protocol, ports, icmp }: Pick<RawRule, 'protocol' | 'ports' | 'icmp'>,
   line: number,
 ): Pick<AclRuleConfig, 'protocol' | 'ports' | 'icmpType' | 'icmpCode' | 'line'> {
   return { protocol, ports, icmpType: icmp?.type ?? -1, icmpCode: icmp?.code ?? -1, line };
+}
+
+/** The rates of a rule, as far as it has any. */
+export function ratesOf({
+  rate,
+  per_flow: perFlow,
+}: Pick<RawRule, 'rate' | 'per_flow'>): Pick<AclRuleConfig, 'rate' | 'perFlow'> {
+  return { ...(rate !== undefined && { rate }), ...(perFlow !== undefined && { perFlow }) };
 }
 
 export function buildGroups(raw: RawConfig, lists: PrefixLists, lineOf: LineOf): SecurityGroupConfig[] {
@@ -186,22 +205,22 @@ export function buildGroups(raw: RawConfig, lists: PrefixLists, lineOf: LineOf):
     members: own,
     ingress: ingress.map(({ source, ...rule }, index) => ({
       ...ruleOf(rule, lineOf(['security_groups', name, 'ingress', index])),
+      ...ratesOf(rule),
       name: rule.name ?? `ingress[${index}]`,
       action: 'allow',
       direction: 'in',
       sources: addresses(source),
       destinations: own,
     })),
-    egress: (egress ?? [{ name: 'default', protocol: -1, ports: [], icmp: undefined, destination: [] }]).map(
-      ({ destination, ...rule }, index) => ({
-        ...ruleOf(rule, lineOf(['security_groups', name, 'egress', index])),
-        name: rule.name ?? `egress[${index}]`,
-        action: 'allow',
-        direction: 'out',
-        sources: own,
-        destinations: addresses(destination),
-      }),
-    ),
+    egress: (egress ?? [EVERYTHING_OUT]).map(({ destination, ...rule }, index) => ({
+      ...ruleOf(rule, lineOf(['security_groups', name, 'egress', index])),
+      ...ratesOf(rule),
+      name: rule.name ?? `egress[${index}]`,
+      action: 'allow',
+      direction: 'out',
+      sources: own,
+      destinations: addresses(destination),
+    })),
   }));
 }
 

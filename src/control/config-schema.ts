@@ -115,6 +115,11 @@ export const icmpSchema = mapping({
   code: leaf((value) => text.integer(value, -1, 255)).default(-1),
 });
 
+const rates = {
+  rate: leaf(rate).optional(),
+  per_flow: leaf(rate).optional(),
+};
+
 export const ruleSchema = mapping({
   name: leaf(text.name).optional(),
   action: leaf((value) => text.oneOf(value, ACTIONS)),
@@ -124,8 +129,7 @@ export const ruleSchema = mapping({
   destination: oneOrMany(network, 1).default(none),
   ports: oneOrMany(text.portRange, 1).default([]),
   icmp: icmpSchema.optional(),
-  rate: leaf(rate).optional(),
-  per_flow: leaf(rate).optional(),
+  ...rates,
 });
 
 export const aclSchema = mapping({
@@ -154,12 +158,14 @@ export const groupIngressSchema = mapping({
   name: leaf(text.name).optional(),
   source: oneOrMany(networkOrGroup, 1),
   ...matching,
+  ...rates,
 });
 
 export const groupEgressSchema = mapping({
   name: leaf(text.name).optional(),
   destination: oneOrMany(networkOrGroup, 1),
   ...matching,
+  ...rates,
 });
 
 export const securityGroupSchema = mapping({

@@ -15,7 +15,7 @@ import { IsthmusError } from '../gateway/errors.ts';
 import { formatMode } from '../gateway/secrets.ts';
 import type { Prefix } from '../routing/prefix.ts';
 import { checkConfig } from './config-check.ts';
-import { buildGroups, buildNetworkAcls } from './config-filters.ts';
+import { buildGroups, buildNetworkAcls, ratesOf } from './config-filters.ts';
 import { didYouMean } from './config-nearest.ts';
 import { expand, readPrefixLists } from './config-prefix-lists.ts';
 import type { PrefixLists } from './config-prefix-lists.ts';
@@ -213,8 +213,7 @@ function build(raw: RawConfig, secrets: Secrets, lists: PrefixLists, yaml: YamlS
         ports: rule.ports,
         icmpType: rule.icmp?.type ?? -1,
         icmpCode: rule.icmp?.code ?? -1,
-        ...(rule.rate !== undefined && { rate: rule.rate }),
-        ...(rule.per_flow !== undefined && { perFlow: rule.per_flow }),
+        ...ratesOf(rule),
         line: yaml.position(rules[index].path).line,
       })),
     })),

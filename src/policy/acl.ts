@@ -143,10 +143,12 @@ export class Acl {
   readonly #lists: Int32Array;
   readonly #rules: Int32Array;
   readonly #index: AclIndex;
+  readonly #limits: Float64Array;
 
   constructor(program: AclProgram) {
     this.#lists = program.lists;
     this.#rules = program.rules;
+    this.#limits = program.limits;
     this.#index = new AclIndex(program.index, program.rules, RULE_WORDS);
   }
 
@@ -171,6 +173,11 @@ export class Acl {
   /** The `DROP` number of a denial by what `judge` returned for `list`. */
   denial(list: number, rule: number): number {
     return this.#lists[list * LIST_WORDS + (rule < 0 ? LIST.deniedByDefault : LIST.deniedByRule)];
+  }
+
+  /** Whether the rule with this id says how much may pass of what it lets begin. */
+  hasRate(id: number): boolean {
+    return this.#limits[id * LIMIT.words + LIMIT.rate] > 0 || this.#limits[id * LIMIT.words + LIMIT.perFlow] > 0;
   }
 
   /** The id of a rule by its number; -1 stays. */

@@ -98,7 +98,8 @@ export class Policy {
   rule = -1;
   /**
    * After a judgement that lets pass: the id of the rule that let the packet's flow begin, be it now or before, or -1.
-   * Where rules of two lists did it is the peering's rather than the local VPC's; in transit, the first peering's.
+   * Where rules of two lists did it is the peering's rather than the local VPC's, unless only the latter has a rate; in
+   * transit, the first peering's.
    */
   begunBy = -1;
   /** After a judgement that lets pass: the slot of the packet's flow, or -1. In transit, the first peering's. */
@@ -284,6 +285,7 @@ export class Policy {
   }
 
   #askLists(passage: Passage, packet: Packet, lists: number, local: number, count: number): number {
+    const acl = this.#acl;
     const attachments = this.#attachments;
     const peering = lists < 0 ? -1 : attachments[2 * lists + 2];
     const own = local === 1 ? attachments[0] : -1;
@@ -298,7 +300,9 @@ export class Policy {
     const verdict = this.#ask(own, packet, passage.direction, count);
     if (!this.#tracks) passage.decisions.localList = this.rule;
     if (verdict !== PASS) return verdict;
-    if (passage.rule < 0) passage.rule = this.rule;
+    // One rule can be remembered: a rate holds whichever of the two lists has it.
+    if (passage.rule < 0 || (this.rule >= 0 && acl.hasRate(this.rule) && !acl.hasRate(passage.rule)))
+      passage.rule = this.rule;
     this.rule = passage.rule;
     return PASS;
   }

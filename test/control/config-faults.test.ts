@@ -423,6 +423,21 @@ const FAULTS: readonly (readonly [from: string, to: string, fault: string])[] = 
     'prefix_lists.corp[1]: 10.1.0.0/8 has host bits set; wanted 10.0.0.0/8 (ISTHMUS_CONFIG_CIDR)',
   ],
   [
+    'acls:\n',
+    'security_groups:\n  x: {ingress: [{source: 10.0.0.0/8, rate: «5mb}]}\nacls:\n',
+    'security_groups.x.ingress[0].rate: is "5mb"; wanted a rate with its unit such as 64kbit, 100mbit or 1gbit, 64kbit to 100gbit (ISTHMUS_CONFIG_RATE)',
+  ],
+  [
+    'acls:\n',
+    'security_groups:\n  x: {egress: [{destination: 10.0.0.0/8, per_flow: «5}]}\nacls:\n',
+    'security_groups.x.egress[0].per_flow: 5 has no unit; wanted a rate with its unit such as 64kbit, 100mbit or 1gbit, 64kbit to 100gbit (ISTHMUS_CONFIG_RATE)',
+  ],
+  [
+    'acls:\n',
+    'network_acls:\n  x: {ingress: [{rule: 100, action: allow, cidr: 10.0.0.0/8, «rate: 5mbit}]}\nacls:\n',
+    'network_acls.x.ingress[0].rate: unknown key "rate"; wanted rule, action, cidr, protocol, ports, icmp (ISTHMUS_CONFIG_UNKNOWN_KEY)',
+  ],
+  [
     '    keepalive: 25s',
     '    learn: {accept: [10.0.0.0/8, {prefix_list: «corp}]}',
     'peerings[0].learn.accept[1].prefix_list: "corp" is not among prefix_lists; and there are none (ISTHMUS_CONFIG_UNKNOWN_NAME)',

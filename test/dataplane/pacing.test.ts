@@ -1,4 +1,6 @@
 import test from 'ava';
+import { formatFault, readConfig } from '../../src/control/config.ts';
+import { Rules } from '../../src/gateway/rules.ts';
 import { CLASS_COUNTER, createClassCounters } from '../../src/policy/shaper.ts';
 import { ip, udp } from '../wire/packets.ts';
 import { joined, many, packetToA, packetToB, rule } from './gateways.ts';
@@ -25,6 +27,30 @@ function limited(direction: 'out' | 'in', said: { rate?: number; perFlow?: numbe
   };
   return { ...pair, node, run };
 }
+
+test('a rule of a security group limits what it let begin, in both directions, each by itself', (t) => {
+  const text = `
+gateway: {name: b, subnets: [192.168.0.0/16]}
+peerings:
+  - {name: a, role: client, psk: ${'ab'.repeat(32)}, subnets: [172.31.0.0/16], security_groups: hosts}
+security_groups:
+  hosts: {ingress: [{source: 172.31.0.0/16, protocol: udp, rate: 800kbit}]}
+`;
+  const result = readConfig({ text, file: 'b.yaml', directory: '/' }, {});
+  if (!('config' in result)) return t.fail(result.faults.map(formatFault).join('\n'));
+  const { a, b, run } = limited('in', {});
+  const rules = new Rules(result.config);
+  b.judgeBy(rules.program, rules.inbound);
+  a.send(...many(60, (number) => packetToB(number, 972)));
+  run(100);
+  t.true(b.received.length >= 24 && b.received.length <= 28, `${b.received.length} packets`);
+  b.send(...many(60, (number) => packetToA(number, 972)));
+  run(100);
+  t.true(a.received.length >= 24 && a.received.length <= 28, `${a.received.length} answers`);
+  run(500);
+  t.is(b.received.length, 60);
+  t.is(a.received.length, 60);
+});
 
 for (const direction of ['out', 'in'] as const) {
   for (const limit of ['rate', 'perFlow'] as const) {

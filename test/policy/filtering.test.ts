@@ -331,6 +331,36 @@ test('a subnet has its own network ACL, the rest of the local VPC the one of the
   t.is(new Site({ local: ALL, lists }).in(tcpIn(80, '172.31.3.1')), 'pass', 'without one for the rest');
 });
 
+test('a rate of a group counts wherever the group stands; the one of the peering first', (t) => {
+  const lists = `security_groups:
+  fast: {ingress: [{name: all, source: 0.0.0.0/0}]}
+  slow: {ingress: [{name: all, source: 0.0.0.0/0, rate: 8mbit, per_flow: 800kbit}]}
+  slower: {ingress: [{name: all, source: 0.0.0.0/0, rate: 80kbit}], egress: [{destination: 0.0.0.0/0, per_flow: 64kbit}]}
+`;
+  const begunBy = (a: string, local: string): string => {
+    const site = new Site({ local: `, security_groups: ${local}`, a: `, security_groups: ${a}`, lists });
+    t.is(site.in(tcpIn(443)), 'pass');
+    return site.decided;
+  };
+  t.is(begunBy('fast', 'slow'), 'slow all');
+  t.is(begunBy('slow', 'fast'), 'slow all');
+  t.is(begunBy('slow', 'slower'), 'slow all');
+  t.is(begunBy('slower', 'slow'), 'slower all');
+  t.is(begunBy('[slower, fast]', 'fast'), 'fast all', 'of one attachment, the rule that stands first in the file');
+  const { securityGroups } = configOf({ lists });
+  const rates = securityGroups.flatMap(({ ingress, egress }) =>
+    [...ingress, ...egress].map(({ rate, perFlow }) => [rate, perFlow]),
+  );
+  t.deepEqual(rates, [
+    [undefined, undefined],
+    [undefined, undefined],
+    [1e6, 1e5],
+    [undefined, undefined],
+    [1e4, undefined],
+    [undefined, 8e3],
+  ]);
+});
+
 test('from peering to peering: ingress at the first and egress at the second, and no flow where the second denies', (t) => {
   const lists = `security_groups:
   open: {ingress: [{name: any, source: 0.0.0.0/0}]}
