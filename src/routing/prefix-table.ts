@@ -1,4 +1,5 @@
-import { canonical, prefixContains, type Prefix } from './prefix.ts';
+import { maskWord, type Prefix } from './prefix.ts';
+import { orderByKeys, sortable } from './prefix-order.ts';
 
 /**
  * Longest-prefix match. The prefixes are flattened into disjoint ranges, sorted by where they start, each with the value
@@ -49,10 +50,7 @@ const WALK_MAX = 4;
 export function buildPrefixTable(entries: Iterable<PrefixEntry>): PrefixTableData {
   const ipv4: PrefixEntry[] = [];
   const ipv6: PrefixEntry[] = [];
-  for (const entry of entries) {
-    const { address, family, bits } = canonical(entry);
-    (family === 4 ? ipv4 : ipv6).push({ address, family, bits, value: entry.value });
-  }
+  for (const entry of entries) (entry.family === 4 ? ipv4 : ipv6).push(entry);
   return { ipv4: buildRanges(ipv4, 1), ipv6: buildRanges(ipv6, 4) };
 }
 
@@ -131,83 +129,117 @@ function window(from: number, w0: number, w1: number, w2: number, w3: number): n
 }
 
 /** Flattens the prefixes of one family into ranges of `width` words: 1 for IPv4, 4 for IPv6. */
-function buildRanges(entries: PrefixEntry[], width: 1 | 4): Ranges {
-  const sweep = new Sweep(width);
-  for (const entry of entries.sort(byStartThenLength)) sweep.enter(entry);
+function buildRanges(entries: readonly PrefixEntry[], width: 1 | 4): Ranges {
+  const firsts = new Int32Array(entries.length * width);
+  const lasts = new Int32Array(entries.length * width);
+  const lengths = new Int32Array(entries.length);
+  for (const [number, entry] of entries.entries()) {
+    for (let word = 0; word < width; word++) {
+      const mask = maskWord(entry, 4 - width + word);
+      const address = entry.address[4 - width + word] & mask;
+      firsts[number * width + word] = sortable(address);
+      lasts[number * width + word] = sortable(address | ~mask);
+    }
+    lengths[number] = entry.bits;
+  }
+  const sweep = new Sweep(entries, firsts, lasts, width);
+  // Enclosing prefixes come before the ones they enclose; equal ones stay as they were given.
+  for (const number of orderByKeys(firsts, width, lengths)) sweep.enter(number);
   sweep.finish();
-  const starts = new Int32Array(new SharedArrayBuffer(sweep.starts.length * 4));
-  starts.set(sweep.starts);
-  const values = new Int32Array(new SharedArrayBuffer(sweep.values.length * 4));
-  values.set(sweep.values);
+  const { starts, values } = sweep;
   const branches: number[] = [];
   addNode(branches, starts, width, 0, values.length - 1, 0);
-  const trie = new Int32Array(new SharedArrayBuffer(branches.length * 4));
-  trie.set(branches);
-  return { starts, values, trie };
-}
-
-/** Enclosing prefixes come before the ones they enclose; of equal ones the order given stays. */
-function byStartThenLength(a: PrefixEntry, b: PrefixEntry): number {
-  for (let word = 0; word < 4; word++) {
-    const difference = (a.address[word] >>> 0) - (b.address[word] >>> 0);
-    if (difference !== 0) return difference;
-  }
-  return a.bits - b.bits;
+  return { starts, values, trie: shared(Int32Array.from(branches)) };
 }
 
 /** Walks the sorted prefixes once, holding a stack of those that enclose the present address. */
 class Sweep {
-  readonly starts: number[] = [];
-  readonly values: number[] = [];
+  readonly #entries: readonly PrefixEntry[];
+  readonly #firsts: Int32Array;
+  readonly #lasts: Int32Array;
   readonly #width: 1 | 4;
-  readonly #open: PrefixEntry[] = [];
+  /** Each prefix begins one range and is followed by one at most. */
+  readonly #starts: Int32Array;
+  readonly #values: Int32Array;
+  #count = 0;
+  readonly #open: number[] = [];
+  readonly #behind: Int32Array;
 
-  constructor(width: 1 | 4) {
+  /** `firsts` and `lasts`: the first and the last address of each entry, with their sign bits turned over. */
+  constructor(entries: readonly PrefixEntry[], firsts: Int32Array, lasts: Int32Array, width: 1 | 4) {
+    this.#entries = entries;
+    this.#firsts = firsts;
+    this.#lasts = lasts;
     this.#width = width;
-    this.#emit([0, 0, 0, 0], -1);
+    this.#starts = new Int32Array((2 * entries.length + 1) * width);
+    this.#values = new Int32Array(2 * entries.length + 1);
+    this.#behind = new Int32Array(width).fill(SIGN);
+    this.#emit(this.#behind, 0, -1);
   }
 
-  enter(entry: PrefixEntry): void {
-    while (this.#open.length > 0 && !prefixContains(this.#open.at(-1)!, entry)) this.#close();
-    this.#open.push(entry);
-    this.#emit(entry.address, entry.value);
+  /** Where the ranges start, and their values, in shared memory. */
+  get starts(): Int32Array {
+    return shared(this.#starts.subarray(0, this.#count * this.#width));
+  }
+
+  get values(): Int32Array {
+    return shared(this.#values.subarray(0, this.#count));
+  }
+
+  enter(number: number): void {
+    while (this.#open.length > 0 && !this.#reaches(this.#open[this.#open.length - 1], number)) this.#close();
+    this.#open.push(number);
+    this.#emit(this.#firsts, number * this.#width, this.#entries[number].value);
   }
 
   finish(): void {
     while (this.#open.length > 0) this.#close();
   }
 
-  /** Ends the innermost prefix: from the address behind it the one around it goes on. */
-  #close(): void {
-    const next = addressBehind(this.#open.pop()!);
-    if (next !== undefined) this.#emit(next, this.#open.at(-1)?.value ?? -1);
+  /** Whether the prefix `outer` goes as far as where `inner` begins. */
+  #reaches(outer: number, inner: number): boolean {
+    for (let word = 0; word < this.#width; word++) {
+      const last = this.#lasts[outer * this.#width + word];
+      const first = this.#firsts[inner * this.#width + word];
+      if (last !== first) return last > first;
+    }
+    return true;
   }
 
-  #emit(address: readonly number[], value: number): void {
-    const { starts, values } = this;
-    const last = starts.length - this.#width;
-    let word = 0;
-    while (word < this.#width && starts[last + word] === (address[4 - this.#width + word] ^ SIGN)) word++;
-    if (word === this.#width) {
-      values[values.length - 1] = value;
-    } else if (value !== values.at(-1)) {
-      for (word = 4 - this.#width; word < 4; word++) starts.push(address[word] ^ SIGN);
-      values.push(value);
+  /** Ends the innermost prefix: from the address behind it the one around it goes on. */
+  #close(): void {
+    const ended = this.#open.pop()!;
+    const around = this.#open.length === 0 ? -1 : this.#entries[this.#open[this.#open.length - 1]].value;
+    const behind = this.#behind;
+    for (let word = this.#width - 1, carry = 1; word >= 0; word--) {
+      behind[word] = this.#lasts[ended * this.#width + word] + carry;
+      // What was all ones is zero now, and hands the one on.
+      carry = carry === 1 && behind[word] === SIGN ? 1 : 0;
+      // The prefix reached the end of its family.
+      if (word === 0 && carry === 1) return;
+    }
+    this.#emit(behind, 0, around);
+  }
+
+  /** From the address at `at` of `address` on, it is `value`. */
+  #emit(address: Int32Array, at: number, value: number): void {
+    const width = this.#width;
+    const last = (this.#count - 1) * width;
+    let word = this.#count === 0 ? width + 1 : 0;
+    while (word < width && this.#starts[last + word] === address[at + word]) word++;
+    if (word === width) {
+      this.#values[this.#count - 1] = value;
+    } else if (this.#count === 0 || value !== this.#values[this.#count - 1]) {
+      for (word = 0; word < width; word++) this.#starts[last + width + word] = address[at + word];
+      this.#values[this.#count++] = value;
     }
   }
 }
 
-/** The first address behind a prefix, undefined if the prefix reaches the end of its family. */
-function addressBehind(prefix: Prefix): number[] | undefined {
-  const words = [...prefix.address];
-  const first = prefix.family === 4 ? 96 : 0;
-  // One is added to the last bit that counts: the ones before it turn to zeros until a zero takes the carry.
-  for (let bit = first + prefix.bits - 1; bit >= first; bit--) {
-    const mask = 1 << (31 - (bit & 31));
-    words[bit >>> 5] ^= mask;
-    if ((words[bit >>> 5] & mask) !== 0) return words;
-  }
-  return undefined;
+function shared(words: Int32Array): Int32Array {
+  const array = new Int32Array(new SharedArrayBuffer(words.length * 4));
+  array.set(words);
+  return array;
 }
 
 /**

@@ -37,8 +37,9 @@ export function formatPrefix(prefix: Prefix): string {
   return `${text.includes(':') ? text : `::ffff:${text}`}/${prefix.bits}`;
 }
 
-/** The prefix with its host bits cleared. */
+/** The prefix with its host bits cleared: the same object if there are none. */
 export function canonical(prefix: Prefix): Prefix {
+  if (!hasHostBits(prefix)) return prefix;
   const [w0, w1, w2, w3] = prefix.address;
   const masked = (word: number, index: number) => word & maskWord(prefix, index);
   return { ...prefix, address: [masked(w0, 0), masked(w1, 1), masked(w2, 2), masked(w3, 3)] };
@@ -46,7 +47,8 @@ export function canonical(prefix: Prefix): Prefix {
 
 /** Whether bits behind the prefix length are set, as in `10.0.0.1/8`. */
 export function hasHostBits(prefix: Prefix): boolean {
-  return canonical(prefix).address.some((word, index) => word !== prefix.address[index]);
+  for (let index = 0; index < 4; index++) if ((prefix.address[index] & ~maskWord(prefix, index)) !== 0) return true;
+  return false;
 }
 
 /** Whether every address of `inner` is one of `outer`. */
@@ -65,7 +67,7 @@ function fullLength(family: 4 | 6): number {
 }
 
 /** The bits of word `index` that count. */
-function maskWord(prefix: Prefix, index: number): number {
+export function maskWord(prefix: Prefix, index: number): number {
   const bits = prefix.bits + 128 - fullLength(prefix.family) - 32 * index;
   if (bits <= 0) return 0;
   return bits >= 32 ? -1 : -1 << (32 - bits);

@@ -4,6 +4,7 @@
  */
 import { canonical, prefixContains } from './prefix.ts';
 import type { Prefix } from './prefix.ts';
+import { orderPrefixes } from './prefix-order.ts';
 import { BLACKHOLE } from './target.ts';
 
 /**
@@ -39,13 +40,16 @@ export interface TableRoute extends Route {
  * attachments is only ever among those of one kind.
  */
 export function rankRoutes(routes: readonly Route[]): TableRoute[] {
-  const ranked = routes
-    .map((route) => ({ ...route, prefix: canonical(route.prefix) }))
-    .sort((a, b) => comparePrefixes(a.prefix, b.prefix) || rankOf(a) - rankOf(b));
-  return ranked.map((route, index): TableRoute => {
-    const hidden = index > 0 && comparePrefixes(ranked[index - 1].prefix, route.prefix) === 0;
-    return { ...route, state: hidden ? 'hidden' : route.target === BLACKHOLE ? 'blackhole' : 'active' };
-  });
+  const prefixes = routes.map(({ prefix }) => canonical(prefix));
+  const ranked: TableRoute[] = [];
+  for (const number of orderPrefixes(prefixes, (route) => rankOf(routes[route]))) {
+    const route = routes[number];
+    const prefix = prefixes[number];
+    const before = ranked.at(-1);
+    const hidden = before !== undefined && comparePrefixes(before.prefix, prefix) === 0;
+    ranked.push({ ...route, prefix, state: hidden ? 'hidden' : route.target === BLACKHOLE ? 'blackhole' : 'active' });
+  }
+  return ranked;
 }
 
 function rankOf({ origin }: Route): number {

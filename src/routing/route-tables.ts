@@ -55,7 +55,7 @@ export function buildRouteTables(specs: readonly TableSpec[], attachments: reado
 export function compileTable({ routes }: RouteTable, valueOf: (target: number) => number): PrefixTableData {
   const entries = routes
     .filter(({ state }) => state !== 'hidden')
-    .map(({ prefix, target }): PrefixEntry => ({ ...prefix, value: valueOf(target) }));
+    .map(({ prefix, target }) => entryOf(prefix, valueOf(target)));
   return buildPrefixTable(entries);
 }
 
@@ -73,7 +73,7 @@ export function compileOwners(
   const addNetworks = (of: Attachment['origin']): void => {
     for (const { target, networks, origin } of attachments) {
       if (origin !== of) continue;
-      for (const prefix of networks) entries.push({ ...prefix, value: valueOf(target) });
+      for (const prefix of networks) entries.push(entryOf(prefix, valueOf(target)));
     }
   };
   // Of equal prefixes the last entry wins.
@@ -81,9 +81,13 @@ export function compileOwners(
   for (const { routes } of [...tables].reverse()) {
     for (const { prefix, origin, target, state } of routes) {
       const isWritten = origin === 'static' || origin === 'prefix-list';
-      if (isWritten && state !== 'hidden' && target !== BLACKHOLE) entries.push({ ...prefix, value: valueOf(target) });
+      if (isWritten && state !== 'hidden' && target !== BLACKHOLE) entries.push(entryOf(prefix, valueOf(target)));
     }
   }
   addNetworks('vpc');
   return buildPrefixTable(entries);
+}
+
+function entryOf({ family, address, bits }: Prefix, value: number): PrefixEntry {
+  return { family, address, bits, value };
 }
