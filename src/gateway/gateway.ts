@@ -28,7 +28,7 @@ import type { LiveEnd, LiveStep } from './live.ts';
 import { changeLink } from './link.ts';
 import { Learning } from './learning.ts';
 import { Locating } from './locating.ts';
-import { changeRoutes, configureLink, enableForwarding } from './network.ts';
+import { addRoutes, configureLink, enableForwarding } from './network.ts';
 import { Paths } from './paths.ts';
 import { answeringAddresses, compileRouting, routesStatus } from './routing.ts';
 import { Rules } from './rules.ts';
@@ -165,7 +165,7 @@ export class Gateway {
       : undefined;
     await configureLink(name, link.addresses, link.mtu);
     this.#openSocket();
-    if (change === undefined) await changeRoutes(name, [], link.routes);
+    if (change === undefined) await addRoutes(name, link.routes);
     await change?.finish();
   }
 

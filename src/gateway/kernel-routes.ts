@@ -50,7 +50,9 @@ export class KernelRoutes {
 
   #watch(): void {
     if (this.#closed) return;
-    const watcher = spawn('ip', ['monitor', 'route'], { stdio: ['ignore', 'pipe', 'ignore'] });
+    // It ends with the gateway however that ends, by SIGKILL too.
+    const argv = ['--pdeathsig', 'SIGTERM', 'ip', 'monitor', 'route'];
+    const watcher = spawn('setpriv', argv, { stdio: ['ignore', 'pipe', 'ignore'] });
     this.#watcher = watcher;
     watcher.stdout.on('data', () => this.look());
     // Its end is heard of by `close`, whatever the error.

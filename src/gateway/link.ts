@@ -1,7 +1,7 @@
 /** What a gateway has the kernel do for it: addresses, routes and MTU of its interface, changed all or not at all. */
 import type { Prefix } from '../routing/prefix.ts';
 import { formatPrefix } from '../routing/prefix.ts';
-import { addAddress, changeRoutes, ip, removeAddress } from './network.ts';
+import { addAddress, addRoutes, ip, removeAddress, removeRoutes } from './network.ts';
 import type { Log } from './tunnel.ts';
 
 export interface LinkState {
@@ -38,10 +38,9 @@ export async function changeLink(name: string, before: LinkState, next: LinkStat
     if (addresses.removed.length > 0)
       for (const address of next.addresses) finishes.push(() => addAddress(name, address));
     const routes = compare(before.routes, next.routes);
-    // Of routes that are refused in part, the others are there.
-    undos.push(() => changeRoutes(name, routes.added, []));
-    await changeRoutes(name, [], routes.added);
-    finishes.push(() => changeRoutes(name, routes.removed, []));
+    // Of routes that are refused in part, the others are there; and those that were there before are somebody else's.
+    await addRoutes(name, routes.added, (made) => undos.push(() => removeRoutes(name, made)));
+    finishes.push(() => removeRoutes(name, routes.removed));
     if (next.mtu !== before.mtu) {
       await setMtu(name, next.mtu);
       undos.push(() => setMtu(name, before.mtu));

@@ -18,6 +18,9 @@ const UNDERLAY_OVERHEAD = 80;
 /** What the internet carries; a larger interface MTU is good for private underlays only. */
 const INTERNET_MTU = 1500;
 
+/** What the kernel notes of our routes: made on the command line, as opposed to a daemon's. */
+const PROTOCOL = 'boot';
+
 /** Runs `ip` with these arguments. Throws an `IsthmusError` with what it says. */
 export async function ip(...words: string[]): Promise<string> {
   try {
@@ -47,21 +50,35 @@ export async function removeAddress(name: string, address: Prefix): Promise<void
 }
 
 /**
- * Takes routes out of the tunnel and leads others into it, however many, by one call of `ip`. A route to be taken out that
- * is gone, or to be added that leads there already (a routing daemon may have made it), is no error; one for the same
- * network that leads elsewhere is left alone, and is an error, once all the others are done.
+ * Leads routes into the tunnel, however many, by one call of `ip`, and gives those it made to `made`, also if it throws. A
+ * route that leads there already (a routing daemon may have made it) is no error; one for the same network that leads
+ * elsewhere is left alone, and is an error, once all the others are done.
  */
-export async function changeRoutes(name: string, remove: readonly Prefix[], add: readonly Prefix[]): Promise<void> {
-  const line = (verb: string, prefix: Prefix): string => `route ${verb} ${formatPrefix(canonical(prefix))} dev ${name}`;
-  const lines = [...remove.map((prefix) => line('delete', prefix)), ...add.map((prefix) => line('add', prefix))];
-  if (lines.length === 0) return;
-  for (const { number, message } of await runBatch(lines)) {
-    const isRemoval = number <= remove.length;
-    if (isRemoval && message.includes('No such process')) continue;
-    if (!isRemoval && message.includes('File exists') && (await leadsTo(name, add[number - 1 - remove.length])))
-      continue;
+export async function addRoutes(
+  name: string,
+  prefixes: readonly Prefix[],
+  made: (prefixes: Prefix[]) => void = () => undefined,
+): Promise<void> {
+  if (prefixes.length === 0) return;
+  const lines = prefixes.map((prefix) => `route add ${formatPrefix(canonical(prefix))} dev ${name} proto ${PROTOCOL}`);
+  const failures = await runBatch(lines);
+  const failed = new Set(failures.map(({ number }) => number));
+  made(prefixes.filter((_, index) => !failed.has(index + 1)));
+  for (const { number, message } of failures) {
+    if (message.includes('File exists') && (await leadsTo(name, prefixes[number - 1]))) continue;
     throw new IsthmusError('ISTHMUS_NETWORK', `ip ${lines[number - 1]}: ${message}`);
   }
+}
+
+/** Takes routes out of the tunnel. One that is gone, or that a routing daemon has made, is no error and is left alone. */
+export async function removeRoutes(name: string, prefixes: readonly Prefix[]): Promise<void> {
+  if (prefixes.length === 0) return;
+  const lines = prefixes.map(
+    (prefix) => `route delete ${formatPrefix(canonical(prefix))} dev ${name} proto ${PROTOCOL}`,
+  );
+  const failure = (await runBatch(lines)).find(({ message }) => !message.includes('No such process'));
+  if (failure === undefined) return;
+  throw new IsthmusError('ISTHMUS_NETWORK', `ip ${lines[failure.number - 1]}: ${failure.message}`);
 }
 
 /** Runs `ip` on every line. Returns what it says of those that failed, with their numbers from 1 on. */

@@ -1,10 +1,10 @@
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import test from 'ava';
 import { gatewayStatus, generatePsk, isthmusFiles, isthmusOn, writePrivate } from '../lab/contenders.ts';
 import type { Lab } from '../lab/lab.ts';
-import { until, type Running } from '../lab/process.ts';
+import { must, until, type Running } from '../lab/process.ts';
 import { B, twoVpcs } from '../lab/two-vpcs.ts';
 
 /** A slow machine's limit, in ms: BGP's own timers take seconds. */
@@ -70,4 +70,11 @@ test('two BIRD daemons speak through the tunnel: what they learn is carried, and
   await until('gateway A to withdraw the routes', async () => (await learnt(lab, 'a')) === '', PATIENCE);
   await until('gateway B to withdraw the routes', async () => (await learnt(lab, 'b')) === '', PATIENCE);
   t.false(await ping());
+
+  // The gateway's watch of the kernel's routes ends with it, also when it alone is killed.
+  const { pid } = gateways[1];
+  const watch = (await must(['pgrep', '-g', String(pid), '-f', '^ip monitor route'])).trim();
+  t.regex(watch, /^\d+$/);
+  process.kill(pid, 'SIGKILL');
+  await until('the end of the watch', () => !existsSync(`/proc/${watch}`), PATIENCE);
 });

@@ -120,10 +120,23 @@ test('a file that cannot be changed to is answered with its place, and changes n
   before.sockets = (await host()).sockets;
   await attempt((bad) => (bad.gateway['listen'] = 51999), 1, /cannot listen on UDP port 51999.*ISTHMUS_LISTEN/);
 
+  const psk = await generatePsk(lab);
+  // A route that a daemon has made to what a new peering is to have is as good, and stays the daemon's.
+  await lab.ip('gwa', 'route', 'add', '10.98.0.0/16', 'dev', interfaceName(lab, 'a'), 'proto', 'bird');
+  before.routes = (await host()).routes;
+  await attempt(
+    (bad) => {
+      bad.gateway['listen'] = 51999;
+      const subnets = ['10.97.0.0/16', '10.98.0.0/16'];
+      bad.peerings.push({ name: 'other', role: 'client', psk, address: '10.9.0.1', subnets });
+    },
+    1,
+    /cannot listen on UDP port 51999.*ISTHMUS_LISTEN/,
+  );
+
   // Somebody else's route to what a new peering is to have: the kernel refuses a second one.
   await lab.ip('gwa', 'route', 'add', '10.99.0.0/16', 'dev', 'vpc');
   before.routes = (await host()).routes;
-  const psk = await generatePsk(lab);
   await attempt(
     (bad) => {
       bad.gateway['listen'] = 51888;
