@@ -1,3 +1,4 @@
+import { mix, scramble } from './hash.ts';
 import { TCP_FLAG, type Packet } from '../wire/packet.ts';
 
 /**
@@ -255,12 +256,8 @@ export class FlowLogTable {
   #hash(): number {
     const key = this.#key;
     let hash = this.#seed;
-    for (let word = 0; word < this.#length; word++) {
-      hash = Math.imul(hash ^ key[word], 0x5bd1e995);
-      hash ^= hash >>> 15;
-    }
-    hash = Math.imul(hash, 0x2c1b3c6d);
-    return hash ^ (hash >>> 16);
+    for (let word = 0; word < this.#length; word++) hash = mix(hash, key[word]);
+    return scramble(hash);
   }
 }
 

@@ -2,7 +2,8 @@
  * What a router tells the sender of a packet that it could not forward: ICMP errors (RFC 792, RFC 1812 §4.3; RFC 4443 for
  * IPv6), and how many of them it may send.
  */
-import { addWords, checksumOf, putWord } from './checksum.ts';
+import { putWord } from './checksum.ts';
+import { IPV4_HEADER, IPV6_HEADER, sumIcmp, writeIcmpHeader } from './ip-header.ts';
 import { FRAGMENT, ICMP, ICMPV6, PROTOCOL } from './packet.ts';
 import type { Packet } from './packet.ts';
 
@@ -27,10 +28,7 @@ const IPV6_MAX = 1280;
 /** Bytes that `writeIcmpError` writes at most. */
 export const ICMP_ERROR_MAX = IPV6_MAX;
 
-const IPV4_HEADER = 20;
-const IPV6_HEADER = 40;
 const ICMP_HEADER = 8;
-const HOPS = 64;
 /** ICMPv4 types that tell of an error, source quench and redirect among them. */
 const IPV4_ERROR_TYPES: readonly number[] = [ICMP.unreachable, 4, 5, ICMP.timeExceeded, ICMP.parameterProblem];
 /** ICMPv6: types below tell of an error, and a redirect is not answered either. */
@@ -91,40 +89,14 @@ export function writeIcmpError(
   const quoted = Math.min(packet.length, (ipv4 ? IPV4_MAX : IPV6_MAX) - header - ICMP_HEADER);
   const body = ICMP_HEADER + quoted;
   const [type, code] = (ipv4 ? IPV4_ERRORS : IPV6_ERRORS)[error];
-  out.fill(0, 0, header + ICMP_HEADER);
+  out.fill(0, header, header + ICMP_HEADER);
   for (let at = 0; at < quoted; at++) out[header + ICMP_HEADER + at] = bytes[offset + at];
   out[header] = type;
   out[header + 1] = code;
   if (error === ICMP_ERROR.tooBig) putWord(out, header + 6, mtu);
-  if (ipv4) {
-    out[0] = 0x45;
-    putWord(out, 2, header + body);
-    out[8] = HOPS;
-    out[9] = PROTOCOL.icmp;
-    putAddressWord(out, 12, own[3]);
-    putAddressWord(out, 16, packet.src3);
-    putWord(out, 10, checksumOf(addWords(0, out, 0, IPV4_HEADER)));
-    putWord(out, header + 2, checksumOf(addWords(0, out, header, body)));
-    return header + body;
-  }
-  out[0] = 0x60;
-  putWord(out, 4, body);
-  out[6] = PROTOCOL.icmpv6;
-  out[7] = HOPS;
-  for (let word = 0; word < 4; word++) putAddressWord(out, 8 + 4 * word, own[word]);
-  putAddressWord(out, 24, packet.src0);
-  putAddressWord(out, 28, packet.src1);
-  putAddressWord(out, 32, packet.src2);
-  putAddressWord(out, 36, packet.src3);
-  // The pseudo-header: both addresses, the length, the protocol (RFC 8200 §8.1).
-  const pseudo = addWords(body + PROTOCOL.icmpv6, out, 8, 32);
-  putWord(out, header + 2, checksumOf(addWords(pseudo, out, header, body)));
+  writeIcmpHeader(out, packet.version, body, own, packet.src0, packet.src1, packet.src2, packet.src3);
+  sumIcmp(out, packet.version, body);
   return header + body;
-}
-
-function putAddressWord(out: Uint8Array, at: number, word: number): void {
-  putWord(out, at, word >>> 16);
-  putWord(out, at + 2, word);
 }
 
 /** Errors a second that one peer is told of at most, and how many at once (RFC 1812 §4.3.2.8, RFC 4443 §2.4 f). */

@@ -3,7 +3,7 @@ import type { Credential } from '../../src/session/identities.ts';
 import { peering } from '../session/world.ts';
 import { ip, udp } from '../wire/packets.ts';
 import { Node } from './node.ts';
-import { Underlay } from './underlay.ts';
+import { Underlay } from '../session/underlay.ts';
 
 export interface Options {
   ciphers?: Credential['cipher'][];

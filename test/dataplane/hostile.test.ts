@@ -7,7 +7,7 @@ import { peering, seeded } from '../session/world.ts';
 import { ALLOW_ALL, joined, many, packetToA, packetToB } from './gateways.ts';
 import { Node } from './node.ts';
 import { sealTransport } from './transport.ts';
-import { Underlay, type Datagram } from './underlay.ts';
+import { Underlay, type Datagram } from '../session/underlay.ts';
 
 const STRANGER = endpointFrom('203.0.113.9', 4711);
 

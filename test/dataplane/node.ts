@@ -26,7 +26,7 @@ import { DROP, DROP_REASONS } from '../../src/wire/drop.ts';
 import { ENDPOINT_WORDS, endpointFrom, type Endpoint } from '../../src/wire/endpoint.ts';
 import { seeded } from '../session/world.ts';
 import { packetWords } from '../wire/packets.ts';
-import type { Host, Underlay } from './underlay.ts';
+import type { Host, Underlay } from '../session/underlay.ts';
 
 const NOON = 1_700_000_000_000;
 const FLOWS = 1 << 12;

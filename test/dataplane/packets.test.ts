@@ -5,7 +5,7 @@ import { ip, tcp, udp } from '../wire/packets.ts';
 import { ALLOW_ALL, apart, joined, many, packetToA, packetToB, rule } from './gateways.ts';
 import { Node } from './node.ts';
 import { sealTransport } from './transport.ts';
-import { Underlay } from './underlay.ts';
+import { Underlay } from '../session/underlay.ts';
 
 /** virtio's number for TCP over IPv4. */
 const GSO_TCP4 = 1;

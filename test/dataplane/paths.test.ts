@@ -6,7 +6,7 @@ import { peering } from '../session/world.ts';
 import { echo, ip, packetWords, udp } from '../wire/packets.ts';
 import { ALLOW_ALL } from './gateways.ts';
 import { Node } from './node.ts';
-import { Underlay } from './underlay.ts';
+import { Underlay } from '../session/underlay.ts';
 
 const BUNDLE_0 = 1 << 29;
 const TOKEN = 12345;

@@ -3,7 +3,7 @@ import { DEFAULT_TIMING } from '../../src/session/constants.ts';
 import { ip } from '../wire/packets.ts';
 import { apart, joined, many, packetToA, packetToB } from './gateways.ts';
 import { counterOf, openTransport } from './transport.ts';
-import type { Datagram } from './underlay.ts';
+import type { Datagram } from '../session/underlay.ts';
 
 const MTU = 1420;
 const FIRST_REJECTED = 2n ** 64n - 2n ** 13n - 1n;

@@ -10,7 +10,7 @@ import { echo, icmp, ip, tcp, udp } from '../wire/packets.ts';
 import { onesSum, withHeaderSum } from '../wire/sums.ts';
 import { ALLOW_ALL, rule } from './gateways.ts';
 import { Node } from './node.ts';
-import { Underlay } from './underlay.ts';
+import { Underlay } from '../session/underlay.ts';
 
 /**
  * A hub, 10.8.0.1, with three spokes: 10.1.0.0/16 and fd00:1::/32 in slot 0, 10.2 in slot 1, 10.3 in slot 2. Each spoke

@@ -11,7 +11,7 @@ import { BLACKHOLE, LOCAL } from '../../src/routing/target.ts';
 import { DROP_REASONS } from '../../src/wire/drop.ts';
 import { rule } from '../dataplane/gateways.ts';
 import { Node } from '../dataplane/node.ts';
-import { Underlay } from '../dataplane/underlay.ts';
+import { Underlay } from '../session/underlay.ts';
 import { peering } from '../session/world.ts';
 import { echo, icmp, ip, quoting, tcp, udp, type IpOptions } from '../wire/packets.ts';
 

@@ -3,20 +3,8 @@ import fc from 'fast-check';
 import { Acl, compileAcls, ruleCount, type AclPrefix, type AclRule, type AclSpec } from '../../src/policy/acl.ts';
 import { IN, OUT } from '../../src/policy/policy.ts';
 import { Packet } from '../../src/wire/packet.ts';
+import { rule } from '../dataplane/gateways.ts';
 import { echo, icmp, ip, packetWords, tcp, udp } from '../wire/packets.ts';
-
-function rule(change: Partial<AclRule>): AclRule {
-  const any = {
-    direction: 'both',
-    protocol: -1,
-    sources: [],
-    destinations: [],
-    ports: [],
-    icmpType: -1,
-    icmpCode: -1,
-  } as const;
-  return { name: 'rule', action: 'allow', ...any, ...change };
-}
 
 function prefix(text: string): AclPrefix {
   const [address, bits] = text.split('/');

@@ -4,7 +4,8 @@ import { IDLE_SECONDS } from '../../src/policy/flow-state.ts';
 import { createFlowTable } from '../../src/policy/flow-table.ts';
 import { TCP_FLAG } from '../../src/wire/packet.ts';
 import { echo, icmp, ip, quoting, tcp, udp } from '../wire/packets.ts';
-import { ALLOW_OUT, ANY, NOTHING, prefix, SIDES, World } from './world.ts';
+import { rule } from '../dataplane/gateways.ts';
+import { ALLOW_OUT, NOTHING, prefix, SIDES, World } from './world.ts';
 
 const { fin, syn, rst, ack } = TCP_FLAG;
 for (const side of SIDES) {
@@ -23,7 +24,7 @@ for (const side of SIDES) {
   });
 
   test(`${here}: the same the other way round`, (t) => {
-    const world = new World([{ rules: [{ ...ANY, action: 'allow', direction: 'in' }], otherwise: 'deny' }]);
+    const world = new World([{ rules: [rule({ direction: 'in' })], otherwise: 'deny' }]);
     t.is(world.out(udpGo()), 'acl-default');
     t.is(world.in(udpCome()), 'pass');
     t.is(world.out(udpGo()), 'pass');
@@ -98,7 +99,7 @@ for (const side of SIDES) {
   });
 
   test(`${here}: later fragments pass behind an allowed first, and only then`, (t) => {
-    const web: AclRule = { ...ANY, action: 'allow', direction: 'out', protocol: 17, ports: [[53, 53]] };
+    const web: AclRule = rule({ direction: 'out', protocol: 17, ports: [[53, 53]] });
     const world = new World([{ rules: [web], otherwise: 'deny' }]);
     const part = (offset: number, id: number) => ({ fragment: { offset, more: true, id } });
     t.is(world.out(udpGo(1, part(1480, 9))), 'fragment-without-first');
@@ -119,7 +120,7 @@ for (const side of SIDES) {
   });
 
   test(`${here}: a denied first fragment lets nothing pass`, (t) => {
-    const world = new World([{ rules: [{ ...ANY, action: 'deny', ports: [[53, 53]] }], otherwise: 'allow' }]);
+    const world = new World([{ rules: [rule({ action: 'deny', ports: [[53, 53]] })], otherwise: 'allow' }]);
     const part = (offset: number) => ({ fragment: { offset, more: offset === 0, id: 9 } });
     t.is(world.out(udpGo(1, part(0))), 'acl-rule');
     t.is(world.out(udpGo(1, part(1480))), 'fragment-without-first');
@@ -156,12 +157,9 @@ test('new rules are for new flows', (t) => {
 });
 
 test('the rule that decided is named, and datagrams are counted by rule', (t) => {
-  const rules: AclRule[] = [
-    { ...ANY, action: 'allow', protocol: 17, ports: [[53, 53]] },
-    { ...ANY, action: 'deny', protocol: 17 },
-  ];
+  const rules: AclRule[] = [rule({ protocol: 17, ports: [[53, 53]] }), rule({ action: 'deny', protocol: 17 })];
   const world = new World([
-    { rules: [{ ...ANY, action: 'deny', protocol: 47 }], otherwise: 'deny' },
+    { rules: [rule({ action: 'deny', protocol: 47 })], otherwise: 'deny' },
     { rules, otherwise: 'allow' },
   ]);
   world.acl = 1;
@@ -322,7 +320,7 @@ test('when the table is full new flows are refused and those that live go on', (
 });
 
 test('rules by address: a host that may be reached, and one that may not', (t) => {
-  const rules: AclRule[] = [{ ...ANY, action: 'allow', direction: 'in', destinations: [prefix(here)] }];
+  const rules: AclRule[] = [rule({ direction: 'in', destinations: [prefix(here)] })];
   const world = new World([{ rules, otherwise: 'deny' }]);
   t.is(world.in(tcpCome(syn)), 'pass');
   t.is(world.in(ip(there, '172.31.0.10', 6, tcp(443, 5000, syn))), 'acl-default');

@@ -3,19 +3,10 @@ import { createFlowTable, type FlowTableData } from '../../src/policy/flow-table
 import { createPolicyCounters, IN, OUT, Policy, type PolicyCounters } from '../../src/policy/policy.ts';
 import { DROP_REASONS } from '../../src/wire/drop.ts';
 import { Packet } from '../../src/wire/packet.ts';
+import { rule } from '../dataplane/gateways.ts';
 import { ip, packetWords, tcp, udp, type IpOptions } from '../wire/packets.ts';
 
-export const ANY = {
-  name: '',
-  direction: 'both',
-  protocol: -1,
-  sources: [],
-  destinations: [],
-  ports: [],
-  icmpType: -1,
-  icmpCode: -1,
-} as const;
-export const ALLOW_OUT: AclSpec = { rules: [{ ...ANY, action: 'allow', direction: 'out' }], otherwise: 'deny' };
+export const ALLOW_OUT: AclSpec = { rules: [rule({ direction: 'out' })], otherwise: 'deny' };
 export const NOTHING: AclSpec = { rules: [], otherwise: 'deny' };
 
 /** A gateway's policy in virtual time, seen from one peering unless told otherwise. */

@@ -32,7 +32,7 @@ function flood(world: World, target: Host, count: number, from = 0): Record<stri
     junk[0] = 1;
     junk.set(random(32), 116);
     const source = from + number;
-    world.inject(endpointFrom(`198.51.${source >>> 8}.${source & 255}`, 1000), target.endpoint, junk);
+    world.carry(endpointFrom(`198.51.${source >>> 8}.${source & 255}`, 1000), target.endpoint, junk);
   }
   world.run(2);
   const reasons: Record<string, number> = {};

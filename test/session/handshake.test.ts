@@ -197,7 +197,7 @@ test('an initiation replayed after the peer was stopped and started is refused s
   ba.peer.stop();
   ba.peer.start(world.now);
   const { bytes } = world.of('initiation')[0];
-  world.inject(a.endpoint, b.endpoint, bytes);
+  world.carry(a.endpoint, b.endpoint, bytes);
   world.run(50);
   t.deepEqual(b.drops, ['replayed']);
   t.is(world.of('response').length, 1);

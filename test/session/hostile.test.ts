@@ -1,7 +1,8 @@
 import test from 'ava';
 import fc from 'fast-check';
 import { DROP_REASONS } from '../../src/wire/drop.ts';
-import { established, two, type Datagram, type Host } from './world.ts';
+import type { Datagram } from './underlay.ts';
+import { established, two, type Host } from './world.ts';
 
 /** A host that is about to receive an intact `kind`, which is kept from it; and that message. */
 function awaiting(kind: string): { receiver: Host; datagram: Datagram; now: number } {

@@ -91,7 +91,7 @@ test('with a cookie, a source has five messages at once and then one each 50 ms'
   world.run(1000);
   const flood = (count: number) => {
     const before = b.drops.length;
-    for (let sent = 0; sent < count; sent++) world.inject(a.endpoint, b.endpoint, bytes);
+    for (let sent = 0; sent < count; sent++) world.carry(a.endpoint, b.endpoint, bytes);
     world.run(10);
     return b.drops.slice(before);
   };
@@ -110,7 +110,7 @@ test('cookie replies to nobody, forged or repeated, are dropped', (t) => {
   forged[40] ^= 1;
   const orphan = Uint8Array.from(bytes);
   orphan[4] ^= 1;
-  for (const message of [bytes, forged, orphan]) world.inject(b.endpoint, a.endpoint, message);
+  for (const message of [bytes, forged, orphan]) world.carry(b.endpoint, a.endpoint, message);
   world.run(10);
   t.deepEqual(a.drops, ['bad-handshake', 'bad-handshake', 'unknown-index']);
 });

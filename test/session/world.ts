@@ -10,23 +10,12 @@ import type { Activity, Peer } from '../../src/session/peer.ts';
 import { ReplayWindow } from '../../src/session/replay.ts';
 import { Staging } from '../../src/session/staging.ts';
 import { DROP_REASONS, type DropReason } from '../../src/wire/drop.ts';
-import { endpointFrom, formatEndpoint, type Endpoint } from '../../src/wire/endpoint.ts';
+import { endpointFrom, type Endpoint } from '../../src/wire/endpoint.ts';
 import { TRANSPORT } from '../../src/wire/messages.ts';
+import { Underlay, type Host as UnderlayHost } from './underlay.ts';
 
-const LATENCY = 1;
-const TICK = 100;
 const NOON = 1_700_000_000_000;
-const KINDS = ['?', 'initiation', 'response', 'cookie', 'data'];
 const EMPTY = new Uint8Array(0);
-
-export interface Datagram {
-  at: number;
-  from: Endpoint;
-  to: Endpoint;
-  bytes: Uint8Array;
-  /** `initiation`, `response`, `cookie`, `data` or `keepalive`. */
-  kind: string;
-}
 
 /** Random bytes that are the same with every run (mulberry32). */
 export function seeded(seed: number): (length: number) => Uint8Array {
@@ -40,54 +29,12 @@ export function seeded(seed: number): (length: number) => Uint8Array {
     });
 }
 
-/** Virtual time and a network of 1 ms, whose every datagram is seen by `log` and may be dealt with by `fault`. */
-export class World {
-  now = 1000;
-  readonly log: Datagram[] = [];
-  /** What becomes of a datagram: nothing, itself, copies, others; each may be given a delay in ms. */
-  fault: (datagram: Datagram) => { datagram: Datagram; delay?: number }[] = (datagram) => [{ datagram }];
-  readonly #hosts: Host[] = [];
-  #inFlight: { datagram: Datagram; arrival: number }[] = [];
-
+/** An underlay of devices with the smallest data plane that a device can have. */
+export class World extends Underlay {
   host(address: string, options: { seed?: number; timing?: Timing } = {}): Host {
-    const host = new Host(this, address, options.seed ?? this.#hosts.length + 1, options.timing ?? DEFAULT_TIMING);
-    this.#hosts.push(host);
+    const host = new Host(this, address, options.seed ?? this.hosts.length + 1, options.timing ?? DEFAULT_TIMING);
+    this.hosts.push(host);
     return host;
-  }
-
-  /** Sends a datagram as if from anywhere. */
-  inject(from: Endpoint, to: Endpoint, bytes: Uint8Array): void {
-    const kind = bytes[0] === 4 && bytes.length === 32 ? 'keepalive' : (KINDS[bytes[0]] ?? '?');
-    const sent = { at: this.now, from, to, bytes, kind };
-    this.log.push(sent);
-    for (const { datagram, delay = 0 } of this.fault(sent)) {
-      this.#inFlight.push({ datagram, arrival: this.now + LATENCY + delay });
-    }
-  }
-
-  /** Lets `duration` ms go by. */
-  run(duration: number): void {
-    const end = this.now + duration;
-    while (this.now < end) {
-      const tick = (Math.floor(this.now / TICK) + 1) * TICK;
-      this.now = Math.min(end, tick, ...this.#inFlight.map(({ arrival }) => arrival));
-      const arrived = this.#inFlight.filter(({ arrival }) => arrival <= this.now);
-      this.#inFlight = this.#inFlight.filter(({ arrival }) => arrival > this.now);
-      for (const { datagram } of arrived) {
-        const receiver = this.#hosts.find((host) => formatEndpoint(host.endpoint) === formatEndpoint(datagram.to));
-        receiver?.arrive(datagram);
-      }
-      if (this.now === tick) for (const host of this.#hosts) host.device.tick(this.now);
-    }
-  }
-
-  /** The kinds of datagram seen, in order; from the `since`th on. */
-  kinds(since = 0): string[] {
-    return this.log.slice(since).map(({ kind }) => kind);
-  }
-
-  of(kind: string): Datagram[] {
-    return this.log.filter((datagram) => datagram.kind === kind);
   }
 }
 
@@ -136,7 +83,7 @@ export class Link {
     activity.sentAt = now;
     if (packet.length > 0) activity.dataSentAt = now;
     if (this.endpoint !== null) {
-      this.#host.world.inject(this.#host.endpoint, this.endpoint, Uint8Array.of(...message, ...sealed));
+      this.#host.world.carry(this.#host.endpoint, this.endpoint, Uint8Array.of(...message, ...sealed));
     }
   }
 
@@ -146,7 +93,7 @@ export class Link {
   }
 }
 
-export class Host implements DeviceOutputs {
+export class Host implements DeviceOutputs, UnderlayHost {
   readonly world: World;
   endpoint: Endpoint;
   readonly device: Device;
@@ -184,12 +131,19 @@ export class Host implements DeviceOutputs {
     return link;
   }
 
-  arrive({ bytes, from }: Datagram): void {
+  arrive(bytes: Uint8Array, from: Endpoint): void {
     const drop =
       bytes[0] === 4
         ? this.#transport(bytes, from)
         : DROP_REASONS[this.device.receive(bytes, from, this.world.now, this.queued)];
     if (drop !== 'none') this.drops.push(drop);
+  }
+
+  /** All is dealt with as it arrives. */
+  work(): void {}
+
+  tick(): void {
+    this.device.tick(this.world.now);
   }
 
   #transport(bytes: Uint8Array, from: Endpoint): DropReason {
@@ -216,11 +170,11 @@ export class Host implements DeviceOutputs {
 
   sendHandshake(peer: Peer, message: Uint8Array): void {
     const to = this.links.get(peer)?.endpoint;
-    if (to) this.world.inject(this.endpoint, to, message);
+    if (to) this.world.carry(this.endpoint, to, message);
   }
 
   reply(to: Endpoint, message: Uint8Array): void {
-    this.world.inject(this.endpoint, to, message);
+    this.world.carry(this.endpoint, to, message);
   }
 
   endpointChanged(peer: Peer, from: Endpoint): void {
