@@ -1,5 +1,6 @@
 /** Flows as text for people. */
-import type { FlowRow, FlowsAnswer } from '../gateway/flow-top.ts';
+import type { FlowsAnswer } from '../gateway/flow-top.ts';
+import type { LoggedFlow, LoggedFlows } from './flow-log-read.ts';
 
 const PROTOCOL_NAMES: Readonly<Partial<Record<number, string>>> = { 1: 'icmp', 6: 'tcp', 17: 'udp', 58: 'icmpv6' };
 const HEAD = ['peering', 'dir', 'proto', 'source', 'destination', 'verdict', 'packets', 'bytes', 'rate'];
@@ -10,8 +11,26 @@ const NUMBERS = 6;
 export function formatFlows({ flows, matched, packets, bytes, watched_s, skipped_packets }: FlowsAnswer): string {
   const of = `${matched} ${matched === 1 ? 'flow' : 'flows'}, ${packets} packets, ${bytes} bytes in ${watched_s} s`;
   const skipped = skipped_packets === 0 ? '' : `; no room for flows of ${skipped_packets} packets`;
-  const summary = `${flows.length} of ${of}${skipped}\n`;
-  if (flows.length === 0) return summary;
+  return `${table(flows)}${flows.length} of ${of}${skipped}\n`;
+}
+
+/** The same out of a flow log. */
+export function formatLoggedFlows(answer: LoggedFlows): string {
+  const { flows, matched, packets, bytes, start, end, records, skipdata, unreadable_lines, skipped_packets } = answer;
+  const time = (seconds: number): string => new Date(seconds * 1000).toISOString().replace('.000Z', 'Z');
+  const span = start === null || end === null ? '' : `, ${time(start)} to ${time(end)}`;
+  const notes = [
+    ...(skipdata > 0 ? [`flows are missing where the log has SKIPDATA: ${skipdata} times`] : []),
+    ...(unreadable_lines > 0 ? [`${unreadable_lines} lines are no records of this format`] : []),
+    ...(skipped_packets > 0 ? [`no room for flows of ${skipped_packets} packets`] : []),
+  ];
+  const of = `${matched} ${matched === 1 ? 'flow' : 'flows'}, ${packets} packets, ${bytes} bytes in ${records} records${span}`;
+  return `${table(flows)}${[`${flows.length} of ${of}`, ...notes].join('; ')}\n`;
+}
+
+/** The head and a line for each flow; nothing without any. */
+function table(flows: readonly LoggedFlow[]): string {
+  if (flows.length === 0) return '';
   const rows = [HEAD, ...flows.map(cells)];
   const widths = HEAD.map((_, column) => Math.max(...rows.map((row) => row[column].length)));
   const lines = rows.map((row) =>
@@ -19,24 +38,25 @@ export function formatFlows({ flows, matched, packets, bytes, watched_s, skipped
       .map((cell, column) => (column < NUMBERS ? cell.padEnd(widths[column]) : cell.padStart(widths[column])))
       .join('  '),
   );
-  return `${lines.join('\n')}\n${summary}`;
+  return `${lines.join('\n')}\n`;
 }
 
-function cells(flow: FlowRow): string[] {
+function cells(flow: LoggedFlow): string[] {
   return [
     flow.peering ?? '-',
-    flow.direction,
-    PROTOCOL_NAMES[flow.protocol] ?? String(flow.protocol),
+    flow.direction ?? '-',
+    flow.protocol === null ? '-' : (PROTOCOL_NAMES[flow.protocol] ?? String(flow.protocol)),
     withPort(flow.source, flow.source_port),
     withPort(flow.destination, flow.destination_port),
-    flow.drop_reason ?? 'accept',
+    flow.drop_reason ?? flow.action,
     String(flow.packets),
     String(flow.bytes),
     formatRate(flow.rate_bps),
   ];
 }
 
-function withPort(address: string, port: number): string {
+function withPort(address: string | null, port: number): string {
+  if (address === null) return '-';
   if (port === 0) return address;
   return address.includes(':') ? `[${address}]:${port}` : `${address}:${port}`;
 }

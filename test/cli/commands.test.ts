@@ -17,6 +17,7 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { gzipSync } from 'node:zlib';
 import test from 'ava';
 import nacl from 'tweetnacl';
 import { derivePeering, publicKey } from '../../src/noise/psk.ts';
@@ -305,3 +306,31 @@ test('help teaches, and an unknown word is a fault of usage', async (t) => {
     t.is((await isthmus(bad)).code, 64, bad.join(' '));
   t.regex((await isthmus(['--version'])).stdout, /^\d+\.\d+\.\d+\n$/);
 });
+
+test('flows --read adds up a flow log: a file, a compressed one, or standard input', (t) =>
+  inDirectory(async (cwd) => {
+    const record = '2 - ist0 172.31.1.9 192.168.0.7 40000 443 6 10 4000 1795269000 1795269060 ACCEPT OK\n';
+    writeFileSync(join(cwd, 'flows.log'), record);
+    writeFileSync(join(cwd, 'flows.log.gz'), gzipSync(record + record));
+    const top = async (words: string[], input = ''): Promise<unknown> => {
+      const { code, stdout, stderr } = await isthmus(['flows', '--json', ...words], { cwd, input });
+      t.deepEqual([code, stderr], [0, '']);
+      return (JSON.parse(stdout) as { flows: readonly object[] }).flows;
+    };
+    t.like(await top(['--read', 'flows.log']), [{ source: '172.31.1.9', destination_port: 443, bytes: 4000 }]);
+    t.like(await top(['--read', 'flows.log.gz']), [{ packets: 20, bytes: 8000 }]);
+    t.like(await top(['--read', '-', '--port', '443'], record), [{ bytes: 4000 }]);
+    t.like(await top(['--read', '-', '--format', '${bytes} ${srcaddr}'], '7 10.0.0.1\n'), [{ bytes: 7 }]);
+    t.regex((await isthmus(['flows', '--read', 'flows.log'], { cwd })).stdout, /^1 of 1 flow, 10 packets, 4000 bytes/m);
+    for (const [words, message] of [
+      [['--read', 'none.log'], /--read none\.log: there is no such file; wanted a flow log/],
+      [['--read', 'flows.log', '--watch'], /--watch shows a running gateway/],
+      [['--read', 'flows.log', '--format', '${byte}'], /--format: has the unknown field "byte"/],
+      [['--format', 'all'], /--format goes with --read/],
+      [['--read', 'flows.log', '--sort', 'size'], /sort: is "size"/],
+    ] as const) {
+      const { code, stdout, stderr } = await isthmus(['flows', ...words], { cwd });
+      t.deepEqual([code, stdout], [64, '']);
+      t.regex(stderr, message);
+    }
+  }));
