@@ -34,6 +34,13 @@ module.exports = {
   forbidden: [
     ...rules,
     {
+      name: 'page-stands-alone',
+      comment: 'what a browser loads is served from one folder',
+      severity: 'error',
+      from: { path: '^src/observe/page/' },
+      to: { pathNot: '^src/observe/page/', dependencyTypesNot: ['type-only'] },
+    },
+    {
       name: 'addon-has-one-importer',
       comment: 'only src/nic loads the native addon',
       severity: 'error',

@@ -31,6 +31,7 @@ const TEST = {
   'wireguard-tools': 'wg',
   tcpdump: 'tcpdump',
   systemd: 'systemd-analyze',
+  chromium: 'chromium',
   prometheus: 'prometheus',
   shellcheck: 'shellcheck',
   libasan8: '/libasan.so.8',
@@ -141,7 +142,11 @@ function compile() {
   const compiled = folders.flatMap((folder) => files(`dist/${folder}`, /\.js$/));
   const orphans = compiled.filter((path) => !existsSync(join(root, path.slice('dist/'.length, -'js'.length) + 'ts')));
   for (const path of orphans) for (const end of ['', '.map']) rmSync(join(root, path + end), { force: true });
-  const sources = [...folders.flatMap((folder) => files(folder, /\.ts$/)), 'tsconfig.json', 'package.json'];
+  const sources = [
+    ...folders.flatMap((folder) => files(folder, /\.(ts|html|css|svg)$/)),
+    'tsconfig.json',
+    'package.json',
+  ];
   if (isCurrent('dist/.setup', sources)) return;
   step('compiling the TypeScript sources', 'npm', ['run', '--silent', 'build']);
   writeFileSync(join(root, 'dist/.setup'), '');

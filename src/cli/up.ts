@@ -3,13 +3,15 @@ import { constants } from 'node:os';
 import { setFlagsFromString } from 'node:v8';
 import { Command, Option } from 'commander';
 import type { Logger } from 'pino';
-import { serveApi } from '../control/api.ts';
+import { answerCall, serveApi } from '../control/api.ts';
+import type { ApiAnswer, ApiTarget } from '../control/api.ts';
 import { loadConfig } from '../control/config.ts';
 import { openUapi, serveUapi, uapiPath, type UapiListener } from '../control/uapi-socket.ts';
-import type { GatewayConfig, MetricsListen } from '../gateway/config.ts';
+import type { GatewayConfig, MetricsConfig } from '../gateway/config.ts';
 import type { ConfigurableDevice } from '../gateway/device-state.ts';
 import type { Change } from '../gateway/difference.ts';
 import { IsthmusError } from '../gateway/errors.ts';
+import { Events } from '../gateway/events.ts';
 import { Gateway } from '../gateway/gateway.ts';
 import { RUN_FOLDER } from '../gateway/host.ts';
 import type { GatewayStatus } from '../gateway/status.ts';
@@ -17,6 +19,7 @@ import type { Log } from '../gateway/tunnel.ts';
 import { listenUnix } from '../nic/native.ts';
 import { FlowLogs } from '../observe/flow-logs.ts';
 import { MetricsServer } from '../observe/metrics-server.ts';
+import { StatusPage } from '../observe/page-server.ts';
 import { createLog, type LogFormat } from './log.ts';
 import { Supervisor } from './supervisor.ts';
 import { packageVersion } from './version.ts';
@@ -71,17 +74,19 @@ async function up(file: string, options: UpOptions): Promise<void> {
   // From here on a signal ends it in order, also while it starts.
   const stopped = Promise.race([once(process, 'SIGTERM'), once(process, 'SIGINT')]);
   process.on('SIGHUP', () => undefined);
+  const events = new Events(() => Date.now());
+  const noted = events.noting(log);
   const flowLogs = new FlowLogs(
-    (text) => log.warn(text),
+    (text) => noted.warn(text),
     () => performance.now(),
   );
   const name = `tun-${config.interface}`;
   const descriptor = supervisor.takeDescriptor(name);
   const handover = { descriptor, keep: (fd: number) => supervisor.keepDescriptor(name, fd) };
   const capture = options.pcap ?? '';
-  const gateway = await Gateway.start(config, { log, capture, flowLogs, handover: options.keep && handover });
+  const gateway = await Gateway.start(config, { log: noted, capture, flowLogs, handover: options.keep && handover });
   try {
-    await run({ gateway, file, config, stopped, log, level: options.logLevel, supervisor });
+    await run({ gateway, file, config, stopped, log, level: options.logLevel, supervisor, events });
   } finally {
     supervisor.stopping();
     await gateway.close();
@@ -98,24 +103,18 @@ interface Run {
   /** The level that was asked for, whatever the file says. */
   readonly level: string | undefined;
   readonly supervisor: Supervisor;
+  readonly events: Events;
 }
 
+/** How often it is looked for sessions that began or ended, in ms. */
+const LOOK = 1000;
+
 /** Serves the gateway's sockets and obeys signals until it ends. Throws if it ended by a fault, or a socket can't be made. */
-async function run({ gateway, file, config, stopped, log, level, supervisor }: Run): Promise<void> {
+async function run({ gateway, file, config, stopped, log, level, supervisor, events }: Run): Promise<void> {
   const name = config.interface;
   const metrics = new MetricsServer({ status: () => gateway.status(), version: packageVersion() });
-  const reload = async (dryRun: boolean): Promise<readonly Change[]> => {
-    const next = loadConfig(file, process.env);
-    if (dryRun) return gateway.difference(next);
-    supervisor.reloading();
-    try {
-      return await change(next);
-    } finally {
-      supervisor.ready();
-    }
-  };
   const change = async (next: GatewayConfig): Promise<readonly Change[]> => {
-    const moved = await metricsAt(metrics, next.metrics);
+    const moved = await metricsAt(metrics, next.metrics, target);
     try {
       const changes = await gateway.reload(next);
       moved.commit();
@@ -126,22 +125,34 @@ async function run({ gateway, file, config, stopped, log, level, supervisor }: R
       throw error;
     }
   };
+  const reload = async (dryRun: boolean): Promise<readonly Change[]> => {
+    if (dryRun) return gateway.difference(loadConfig(file, process.env));
+    supervisor.reloading();
+    try {
+      return await change(loadConfig(file, process.env));
+    } catch (error) {
+      events.add('error', `not reloaded, nothing changed: ${(error as Error).message}`);
+      throw error;
+    } finally {
+      supervisor.ready();
+    }
+  };
+  const target: ApiTarget = {
+    status: () => gateway.status(),
+    rules: () => gateway.status().rules,
+    routes: () => gateway.routes(),
+    flows: (query) => gateway.flows(query),
+    events: (after) => events.after(after),
+    reload,
+    trace: (query) => gateway.trace(query),
+    follow: (query) => gateway.follow(query),
+  };
   const apiPath = `${RUN_FOLDER}/${name}.sock`;
-  const api = await made(
-    apiPath,
-    serveApi(apiPath, {
-      status: () => gateway.status(),
-      rules: () => gateway.status().rules,
-      routes: () => gateway.routes(),
-      flows: (query) => gateway.flows(query),
-      reload,
-      trace: (query) => gateway.trace(query),
-      follow: (query) => gateway.follow(query),
-    }),
-  );
+  const api = await made(apiPath, serveApi(apiPath, target));
+  const looking = setInterval(() => events.see(gateway.peers()), LOOK);
   let uapi: UapiListener | undefined;
   try {
-    (await metricsAt(metrics, config.metrics)).commit();
+    (await metricsAt(metrics, config.metrics, target)).commit();
     uapi = await made(uapiPath(name), listenUapi(gateway, name, log));
     process.on('SIGHUP', () => {
       reload(false).catch((error: unknown) => log.error(`not reloaded, nothing changed: ${(error as Error).message}`));
@@ -157,6 +168,7 @@ async function run({ gateway, file, config, stopped, log, level, supervisor }: R
     if (ending.reason === 'deleted') throw new IsthmusError('ISTHMUS_TUN', `the interface ${name} was deleted`);
     if (ending.reason === 'failed') throw new IsthmusError('ISTHMUS_DATA_PLANE', ending.error.message);
   } finally {
+    clearInterval(looking);
     api.close();
     api.closeAllConnections();
     uapi?.close();
@@ -176,9 +188,18 @@ async function listenUapi(gateway: Gateway, name: string, log: Log): Promise<Uap
   return serveUapi({ fd, path: uapiPath(name), device: readOnly(gateway), log });
 }
 
-/** Makes ready to serve metrics there, if anywhere. */
-function metricsAt(server: MetricsServer, listen: MetricsListen | undefined): ReturnType<MetricsServer['prepare']> {
-  return made(listen === undefined ? 'nothing' : `${listen.address}, TCP port ${listen.port}`, server.prepare(listen));
+/** Makes ready to serve metrics, and the status page, as the configuration says, if at all. */
+function metricsAt(
+  server: MetricsServer,
+  metrics: MetricsConfig | undefined,
+  target: ApiTarget,
+): ReturnType<MetricsServer['prepare']> {
+  if (metrics === undefined) return server.prepare(undefined);
+  const { listen, hosts, token } = metrics;
+  const call = (method: string, url: string): Promise<ApiAnswer> => answerCall(target, method, url);
+  const options = { call, version: packageVersion(), hosts, token, clock: () => performance.now() };
+  const page = metrics.page ? new StatusPage(options) : undefined;
+  return made(`${listen.address}, TCP port ${listen.port}`, server.prepare(listen, page));
 }
 
 async function made<T>(path: string, socket: Promise<T>): Promise<T> {

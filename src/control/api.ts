@@ -9,10 +9,12 @@ import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import { dirname } from 'node:path';
 import { createInterface } from 'node:readline';
 import type { Change } from '../gateway/difference.ts';
+import type { EventsAnswer } from '../gateway/events.ts';
 import type { LiveEnd, LiveStep } from '../gateway/live.ts';
 import type { FlowQuery, FlowsAnswer } from '../gateway/flow-top.ts';
 import type { RuleStatus } from '../gateway/rules.ts';
 import type { GatewayStatus, RoutesStatus } from '../gateway/status.ts';
+import { numberParameter } from '../gateway/parameters.ts';
 import { flowQuery } from './flow-query.ts';
 import type { TraceAnswer } from '../gateway/trace.ts';
 import { isAnswered } from './uapi-socket.ts';
@@ -22,6 +24,8 @@ export interface ApiTarget {
   rules(): readonly RuleStatus[];
   routes(): RoutesStatus;
   flows(query: FlowQuery): Promise<FlowsAnswer>;
+  /** What happened after the event with this number. */
+  events(after: number): EventsAnswer;
   /** Reads the file again; `dryRun`: changes nothing. */
   reload(dryRun: boolean): Promise<readonly Change[]>;
   /** Answers what the query asks. */
@@ -58,11 +62,39 @@ export async function serveApi(path: string, target: ApiTarget): Promise<Server>
 export function apiServer(target: ApiTarget): Server {
   return createServer((incoming, response) => {
     answer(incoming, target, response).catch((error: unknown) => {
-      const { message, code } = error as NodeJS.ErrnoException;
-      send(response, 422, { code: code ?? 'ISTHMUS_INTERNAL', message });
+      const { status, body } = refusalFor(error);
+      send(response, status, body);
     });
   });
 }
+
+/** The HTTP status and the JSON of an answer. */
+export interface ApiAnswer {
+  readonly status: number;
+  readonly body: object;
+}
+
+/** Answers a call that is not a stream, such as `GET` and `/v1/flows?limit=5`; a refusal is an answer too. */
+export async function answerCall(target: ApiTarget, method: string, url: string): Promise<ApiAnswer> {
+  const [path, query] = url.split('?', 2);
+  const call = `${method} ${path}`;
+  if (!Object.hasOwn(CALLS, call)) {
+    return { status: 404, body: { code: 'ISTHMUS_USAGE', message: `no such call: ${call}` } };
+  }
+  try {
+    return { status: 200, body: await CALLS[call](target, new URLSearchParams(query)) };
+  } catch (error) {
+    return refusalFor(error);
+  }
+}
+
+function refusalFor(error: unknown): ApiAnswer {
+  const { message, code } = error as NodeJS.ErrnoException;
+  return { status: 422, body: { code: code ?? 'ISTHMUS_INTERNAL', message } };
+}
+
+/** The highest number of an event that can be asked for. */
+const MOST_EVENTS = 999_999_999;
 
 /** Every call, and what answers it. docs/api.yaml describes each. */
 export const CALLS: Readonly<Record<string, (target: ApiTarget, query: URLSearchParams) => object | Promise<object>>> =
@@ -72,6 +104,7 @@ export const CALLS: Readonly<Record<string, (target: ApiTarget, query: URLSearch
     'GET /v1/routes': (target) => target.routes(),
     'GET /v1/trace': (target, query) => target.trace(query),
     'GET /v1/flows': (target, query) => target.flows(flowQuery(query)),
+    'GET /v1/events': (target, query) => target.events(numberParameter(query, 'after', 0, MOST_EVENTS)),
     'POST /v1/reload': async (target, query): Promise<ReloadAnswer> => ({
       changes: await target.reload(query.get('dry_run') === 'true'),
     }),
@@ -85,18 +118,15 @@ export const STREAMS: Readonly<
 };
 
 async function answer(
-  { method, url = '' }: IncomingMessage,
+  { method = '', url = '' }: IncomingMessage,
   target: ApiTarget,
   response: ServerResponse,
 ): Promise<void> {
   const [path, query] = url.split('?', 2);
   const call = `${method} ${path}`;
-  const parameters = new URLSearchParams(query);
-  if (Object.hasOwn(STREAMS, call)) return stream(response, STREAMS[call](target, parameters));
-  if (!Object.hasOwn(CALLS, call)) {
-    return send(response, 404, { code: 'ISTHMUS_USAGE', message: `no such call: ${call}` });
-  }
-  send(response, 200, await CALLS[call](target, parameters));
+  if (Object.hasOwn(STREAMS, call)) return stream(response, STREAMS[call](target, new URLSearchParams(query)));
+  const { status, body } = await answerCall(target, method, url);
+  send(response, status, body);
 }
 
 /** Writes a line of JSON for each item, until there are no more or nobody reads. A fault before the first is the answer. */

@@ -30,12 +30,35 @@ export function checkConfig(root: unknown, locate: Locate, report: Report): void
   checkShapes(root, peerings, locate, report);
   checkFilters(root, peerings, locate, report);
   checkFlowLogs(root, peerings, report);
+  checkPage(root, report);
   checkOverlaps(root, peerings, locate, report);
   for (const { path, value } of peerings) {
     const accepted = oneOrMore(get(get(value, 'learn'), 'accept'), [...path, 'learn', 'accept']);
     checkPrefixListNames(root, accepted, report);
   }
   checkRoutes(root, peerings, locate, report);
+}
+
+/** A token and names are the page's; and a token goes over the network in clear, so it stays on the host. */
+function checkPage(root: unknown, report: Report): void {
+  const metrics = get(get(root, 'gateway'), 'metrics');
+  const path = ['gateway', 'metrics'];
+  if (get(metrics, 'page') !== true) {
+    for (const key of ['token', 'hosts']) {
+      if (get(metrics, key) === undefined) continue;
+      report([...path, key], 'ISTHMUS_CONFIG_VALUE', `${key} is for the status page; wanted page: true`, 'key');
+    }
+    return;
+  }
+  const listen = valid(text.metrics, get(metrics, 'listen'));
+  if (get(metrics, 'token') === undefined || listen === undefined || isLoopback(listen.address)) return;
+  const wanted = 'wanted a loopback address such as 127.0.0.1, reached through SSH or a proxy with TLS';
+  const message = `the token would cross the network unencrypted to ${listen.address}; ${wanted}`;
+  report([...path, 'token'], 'ISTHMUS_CONFIG_VALUE', message, 'key');
+}
+
+function isLoopback(address: string): boolean {
+  return address.startsWith('127.') || address === '::1';
 }
 
 function checkNames(entries: Entry[], of: string, locate: Locate, report: Report): void {

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { PROBE_INTERVAL, UP_AFTER } from '../gateway/config.ts';
-import type { CipherChoice, Listen, Mode } from '../gateway/config.ts';
+import type { CipherChoice, Listen, MetricsListen, Mode } from '../gateway/config.ts';
 import { IsthmusError } from '../gateway/errors.ts';
 import { DEFAULT_FLOW_FORMAT } from '../gateway/flow-fields.ts';
 import type { Prefix } from '../routing/prefix.ts';
@@ -53,12 +53,26 @@ export const flowLogSchema = mapping({
   values: leaf(flowLog.flowLogValues).default({}),
 });
 
+export const metricsSchema = mapping({
+  listen: leaf(text.metrics),
+  page: leaf(text.truth).default(false),
+  token: leaf(secretSource).optional(),
+  hosts: oneOrMany(text.hostName).default([]),
+});
+
+/** A mapping, or the value of its `listen` alone. */
+const metrics = either(
+  (value) => typeof value !== 'object' || value === null || Array.isArray(value),
+  leaf(text.metrics).transform((listen: MetricsListen) => ({ listen, page: false, hosts: [] as string[] })),
+  metricsSchema,
+);
+
 export const gatewaySchema = mapping({
   name: leaf(text.name),
   interface: leaf(text.interfaceName).default('ist0'),
   address: oneOrMany(text.networkAddress).default(none),
   listen: leaf(text.listen).default({ address: undefined, port: 51820 } satisfies Listen),
-  metrics: leaf(text.metrics).optional(),
+  metrics: metrics.optional(),
   mtu: leaf(text.mtu).default('auto'),
   subnets: oneOrMany(text.cidr).default(none),
   rekey: leaf((value) => text.duration(value, 5000, 2 * MINUTE_MS)).default(2 * MINUTE_MS),

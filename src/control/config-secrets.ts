@@ -2,7 +2,7 @@ import { existsSync } from 'node:fs';
 import { resolve } from 'node:path';
 import nacl from 'tweetnacl';
 import { IsthmusError } from '../gateway/errors.ts';
-import { decodeKey, decodePsk, publicKey, readSecretFile } from '../gateway/secrets.ts';
+import { decodeKey, decodePsk, decodeToken, publicKey, readSecretFile } from '../gateway/secrets.ts';
 import type { Entry, Report } from './config-raw.ts';
 import { formatPath, get, members, valid } from './config-raw.ts';
 import type { SecretSource } from './config-schema.ts';
@@ -50,6 +50,7 @@ export function resolveSecrets(root: unknown, options: SecretOptions): Secrets {
     }
   };
 
+  take(['gateway', 'metrics', 'token'], get(get(get(root, 'gateway'), 'metrics'), 'token'), decodeToken);
   const ownKey = take(['gateway', 'private_key'], get(get(root, 'gateway'), 'private_key'), decodeKey);
   const peerings = members(get(root, 'peerings'), ['peerings']);
   const psks: Entry[] = [];

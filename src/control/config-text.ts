@@ -144,6 +144,23 @@ export function metrics(value: unknown): MetricsListen {
   return { address, port };
 }
 
+/** The name of a host, in small letters. */
+export function hostName(value: unknown): string {
+  const wanted = 'the name of a host such as gateway.example.com';
+  if (typeof value !== 'string') throw unwanted(value, wanted);
+  const name = value.toLowerCase();
+  if (!/^(?=.{1,253}$)([a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?\.)*[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?$/.test(name)) {
+    throw fault('VALUE', `is ${shown(value)}; wanted ${wanted}`);
+  }
+  return name;
+}
+
+/** `true` or `false`. */
+export function truth(value: unknown): boolean {
+  if (typeof value !== 'boolean') throw unwanted(value, 'true or false');
+  return value;
+}
+
 function portAt(value: unknown, wanted: string): Listen {
   if (typeof value === 'number' || (typeof value === 'string' && /^\d+$/.test(value))) {
     return { address: undefined, port: port(value) };

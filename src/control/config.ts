@@ -166,7 +166,7 @@ function build(raw: RawConfig, secrets: Secrets, lists: PrefixLists, yaml: YamlS
     interface: gateway.interface,
     addresses: gateway.address,
     listen: gateway.listen,
-    metrics: gateway.metrics,
+    metrics: gateway.metrics && { ...gateway.metrics, token: secrets.get('gateway.metrics.token') },
     mtu: gateway.mtu,
     subnets: gateway.subnets,
     rekeyAfterMs: gateway.rekey,

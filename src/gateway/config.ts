@@ -20,7 +20,7 @@ export interface GatewayConfig {
   readonly addresses: readonly Prefix[];
   readonly listen: Listen;
   /** Where metrics are served, if they are. */
-  readonly metrics: MetricsListen | undefined;
+  readonly metrics: MetricsConfig | undefined;
   /** Bytes of an overlay packet, or `auto`. */
   readonly mtu: number | 'auto';
   /** The local VPC. */
@@ -59,6 +59,17 @@ export interface Listen {
   /** A local address, or undefined for all of them. */
   readonly address: string | undefined;
   readonly port: number;
+}
+
+/** What the HTTP listener serves beside the metrics. */
+export interface MetricsConfig {
+  readonly listen: MetricsListen;
+  /** Whether the status page is served too. */
+  readonly page: boolean;
+  /** Names by which browsers may call the page, beside `localhost` and addresses. */
+  readonly hosts: readonly string[];
+  /** Who has it may reload by the page; without one the page only shows. */
+  readonly token: Uint8Array | undefined;
 }
 
 /** An IP address of this host and a TCP port. */

@@ -38,7 +38,7 @@ export const ERRORS = {
     exit: EXIT.config,
     meaning: 'The environment variable that holds a secret is not set.',
   },
-  ISTHMUS_SECRET_FORMAT: { exit: EXIT.config, meaning: 'A PSK or key in no accepted notation.' },
+  ISTHMUS_SECRET_FORMAT: { exit: EXIT.config, meaning: 'A PSK, key or token in no accepted notation.' },
   ISTHMUS_SECRET_SHORT: { exit: EXIT.config, meaning: 'A PSK of fewer than 256 bits.' },
   ISTHMUS_SECRET_SHARED: { exit: EXIT.config, meaning: 'Two peerings with the same PSK.' },
   ISTHMUS_KEY_FORMAT: { exit: EXIT.failure, meaning: 'Standard input holds no key.' },
@@ -65,6 +65,10 @@ export const ERRORS = {
   ISTHMUS_NO_GATEWAY: {
     exit: EXIT.unavailable,
     meaning: 'No running gateway answers, or it is not clear which is meant.',
+  },
+  ISTHMUS_PAGE: {
+    exit: EXIT.failure,
+    meaning: 'A call that the status page refuses: for another site, without its token, or one too many.',
   },
   ISTHMUS_INTERNAL: { exit: EXIT.software, meaning: 'A fault of the program itself.' },
 } as const satisfies Record<string, { exit: number; meaning: string }>;

@@ -242,7 +242,7 @@ export class Gateway {
       subnets: config.subnets.map(formatPrefix),
       aead: aeadLibrary(),
       uptime_s: Math.round((Date.now() - this.#startedAt) / 1000),
-      peers: Array.from(this.#peerings.values(), (peering) => this.#peerStatus(peering)),
+      peers: this.peers(),
       rules: this.#rules.status(),
       listening: this.tunnel.isListening,
       flows: { ...flowsStatus(this.#flows), ...this.#rules.events() },
@@ -250,6 +250,11 @@ export class Gateway {
       all_drops: this.tunnel.allDrops(),
       drops: this.tunnel.drops(),
     };
+  }
+
+  /** Of each peering: a part of the status that costs little. */
+  peers(): PeerStatus[] {
+    return Array.from(this.#peerings.values(), (peering) => this.#peerStatus(peering));
   }
 
   /** What would become of a packet: see `trace`. */

@@ -48,6 +48,20 @@ export function decodeKey(text: string): Uint8Array {
   return bytes;
 }
 
+const TOKEN_LENGTH_MIN = 16;
+
+/** A token for the status page, as its bytes. Throws `ISTHMUS_SECRET_FORMAT`; the message never shows it. */
+export function decodeToken(text: string): Uint8Array {
+  const token = text.trim();
+  if (!/^[!-~]+$/.test(token) || token.length < TOKEN_LENGTH_MIN) {
+    throw new IsthmusError(
+      'ISTHMUS_SECRET_FORMAT',
+      `not a token; wanted at least ${TOKEN_LENGTH_MIN} letters, digits and signs, as isthmus genkey prints`,
+    );
+  }
+  return Uint8Array.from(Buffer.from(token, 'latin1'));
+}
+
 /** A key in WireGuard's notation. */
 export function encodeKey(key: Uint8Array): string {
   return Buffer.from(key).toString('base64');

@@ -1,8 +1,9 @@
 /**
- * The HTTP listener for Prometheus. It only tells; nothing can be changed through it.
+ * The HTTP listener for Prometheus, and for browsers where the status page is on.
  *
  *   GET /metrics   the metrics, in OpenMetrics for who asks for it (docs/metrics.md)
  *   GET /healthz   200 while the gateway carries packets, else 503 with why not
+ *   anything else  the status page's (page-server.ts); without it there is nothing
  */
 import { createServer } from 'node:http';
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
@@ -12,6 +13,7 @@ import type { MetricsListen } from '../gateway/config.ts';
 import type { GatewayStatus } from '../gateway/status.ts';
 import { expose } from './metrics.ts';
 import type { Exposition } from './metrics.ts';
+import type { Answer, StatusPage } from './page-server.ts';
 import { processVitals } from './process-vitals.ts';
 
 export interface MetricsSource {
@@ -20,7 +22,7 @@ export interface MetricsSource {
 }
 
 /** Connections at once; more are closed unanswered. */
-const MAX_CONNECTIONS = 16;
+const MAX_CONNECTIONS = 64;
 const FRESH = 200;
 /** A client that takes longer for its request, in ms, is cut off. */
 const REQUEST_TIME = 5000;
@@ -35,12 +37,6 @@ export interface Move {
   cancel(): void;
 }
 
-interface Answer {
-  readonly code: number;
-  readonly headers?: Readonly<Record<string, string>>;
-  readonly body: string;
-}
-
 /** What listens for scrapes, and where. It may be moved while the gateway runs. */
 export class MetricsServer {
   readonly #source: MetricsSource;
@@ -48,6 +44,7 @@ export class MetricsServer {
   readonly #last = new Map<Format, { at: number; exposition: Promise<Exposition> }>();
   #listen: MetricsListen | undefined;
   #server: Server | undefined;
+  #page: StatusPage | undefined;
 
   /** `fresh`: for so long, in ms, a scrape may be answered with what was read for the one before: floods cost little. */
   constructor(source: MetricsSource, fresh = FRESH) {
@@ -56,11 +53,13 @@ export class MetricsServer {
   }
 
   /**
-   * Makes ready to listen at another place, or at none. Until that is committed or cancelled both places are served. Throws the system's error if the new one can't be listened on.
+   * Makes ready to listen at another place, or at none, and to serve this status page, or none. Until that is committed or
+   * cancelled both places are served, with the page as before. Throws the system's error if the new one can't be listened on.
    */
-  async prepare(listen: MetricsListen | undefined): Promise<Move> {
-    if (isSame(listen, this.#listen))
-      return { port: this.#listen?.port ?? 0, commit: () => undefined, cancel: () => undefined };
+  async prepare(listen: MetricsListen | undefined, page?: StatusPage): Promise<Move> {
+    if (isSame(listen, this.#listen)) {
+      return { port: this.#listen?.port ?? 0, commit: () => (this.#page = page), cancel: () => undefined };
+    }
     const server = listen === undefined ? undefined : await this.#open(listen);
     return {
       port: (server?.address() as AddressInfo | undefined)?.port ?? 0,
@@ -68,6 +67,7 @@ export class MetricsServer {
         end(this.#server);
         this.#server = server;
         this.#listen = listen;
+        this.#page = page;
       },
       cancel: () => end(server),
     };
@@ -101,9 +101,12 @@ export class MetricsServer {
     response.end(body);
   }
 
-  async #answer({ method, url, headers }: IncomingMessage): Promise<Answer> {
+  async #answer(request: IncomingMessage): Promise<Answer> {
+    const { method, url, headers } = request;
+    const path = url?.split('?')[0];
+    if (this.#page !== undefined && path !== '/metrics' && path !== '/healthz') return this.#page.answer(request);
     if (method !== 'GET') return { code: 405, headers: { allow: 'GET' }, body: 'only GET is answered\n' };
-    switch (url?.split('?')[0]) {
+    switch (path) {
       case '/metrics': {
         const { contentType, text } = await this.#expose(formatFor(headers.accept ?? ''));
         return { code: 200, headers: { 'content-type': contentType }, body: text };
@@ -113,7 +116,7 @@ export class MetricsServer {
           ? { code: 200, body: 'ok\n' }
           : { code: 503, body: 'the interface is down or the UDP port is not open\n' };
       default:
-        return { code: 404, body: 'there are /metrics and /healthz\n' };
+        return { code: 404, body: 'there are /metrics and /healthz; gateway.metrics.page would add the status page\n' };
     }
   }
 

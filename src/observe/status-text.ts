@@ -1,5 +1,6 @@
 /** A gateway's status as text for people. */
 import type { GatewayStatus, PathStatus, PeerStatus, ShapeStatus } from '../gateway/status.ts';
+import { formatBits, formatBytes, formatSeconds } from './page/units.ts';
 
 /** `last`: the status of a moment before, for rates. */
 export function formatStatus(status: GatewayStatus, last?: GatewayStatus): string {
@@ -36,7 +37,7 @@ function formatPeer(peer: PeerStatus, rate?: Rates): string[] {
   const age = peer.last_handshake_s;
   const handshake =
     age === null ? 'none yet' : `${formatSeconds(age)} ago, ${peer.cipher}${peer.psk === 'next' ? ', next PSK' : ''}`;
-  const speed = rate === undefined ? '' : `; now ${formatBits(rate.rx)} in, ${formatBits(rate.tx)} out`;
+  const speed = rate === undefined ? '' : `; now ${formatBits(rate.rx * 8)} in, ${formatBits(rate.tx * 8)} out`;
   return [
     `peer ${peer.name}`,
     `  endpoint   ${peer.endpoint ?? 'not known: waits to be called'}`,
@@ -67,7 +68,7 @@ function formatPathStatus({ bundle, state, in_use, rtt_ms, jitter_ms, loss }: Pa
 function formatShape({ direction, rate_bit: rate, burst_bytes: burst, classes }: ShapeStatus): string[] {
   const width = Math.max(...classes.map(({ name }) => name.length));
   return [
-    `  shape ${direction.padEnd(4)} ${formatBits(rate / 8)}, burst ${formatBytes(burst)}`,
+    `  shape ${direction.padEnd(4)} ${formatBits(rate)}, burst ${formatBytes(burst)}`,
     ...classes.map(({ name, priority, bytes, queued_bytes: queued, delayed, drops }) => {
       const waits = `${formatBytes(queued)} waiting, ${delayed} delayed, ${drops} dropped`;
       return `    ${name.padEnd(width)}  priority ${priority}  ${formatBytes(bytes)}, ${waits}`;
@@ -79,23 +80,4 @@ function formatDrops(drops: Readonly<Record<string, number>>): string[] {
   return Object.entries(drops)
     .sort(([, a], [, b]) => b - a)
     .map(([reason, count]) => `    ${reason.padEnd(24)} ${count}`);
-}
-
-function formatSeconds(seconds: number): string {
-  if (seconds < 120) return `${seconds} s`;
-  if (seconds < 7200) return `${Math.floor(seconds / 60)} min`;
-  if (seconds < 172_800) return `${Math.floor(seconds / 3600)} h`;
-  return `${Math.floor(seconds / 86_400)} days`;
-}
-
-function formatBytes(bytes: number): string {
-  const units = ['B', 'KiB', 'MiB', 'GiB', 'TiB', 'PiB'];
-  const power = bytes < 1 ? 0 : Math.min(units.length - 1, Math.floor(Math.log2(bytes) / 10));
-  return `${(bytes / 1024 ** power).toFixed(power === 0 ? 0 : 1)} ${units[power]}`;
-}
-
-function formatBits(bytesPerSecond: number): string {
-  const bits = bytesPerSecond * 8;
-  if (bits < 1e6) return `${(bits / 1e3).toFixed(0)} kbit/s`;
-  return bits < 1e9 ? `${(bits / 1e6).toFixed(1)} Mbit/s` : `${(bits / 1e9).toFixed(2)} Gbit/s`;
 }

@@ -14,9 +14,11 @@ const SEEN = KEY_WORDS + 1;
 
 /** The flows of `table` that live at `seconds`, COPY_WORDS each. No thread may be writing it. */
 export function copyFlows(table: FlowTableData, seconds: number): Int32Array {
+  const [established] = table.tcpEstablished;
   const isLive = (slot: number): boolean => {
     const state = table.states[slot];
-    return (table.tags[slot] & 1) !== 0 && !isFragments(state) && age(seconds, table.seen[slot]) < idleSeconds(state);
+    if ((table.tags[slot] & 1) === 0 || isFragments(state)) return false;
+    return age(seconds, table.seen[slot]) < idleSeconds(state, established);
   };
   const slots: number[] = [];
   for (let slot = 0; slot < table.tags.length; slot++) if (isLive(slot)) slots.push(slot);
@@ -48,7 +50,7 @@ export function pasteFlows(
     const state = copy[at + STATE] & STATE_MASK;
     const seen = copy[at + SEEN];
     const idle = age(seconds, seen);
-    if (peer === undefined || idle < 0 || idle >= idleSeconds(state)) continue;
+    if (peer === undefined || idle < 0 || idle >= idleSeconds(state, table.tcpEstablished[0])) continue;
     words.set(copy.subarray(at, at + KEY_WORDS));
     words[KEY_PEER] = peer;
     if (flows.insert({ words, length: keyLength(words) }, state, seen) >= 0) pasted++;

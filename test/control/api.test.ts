@@ -7,6 +7,7 @@ import test, { type ExecutionContext } from 'ava';
 import { apiServer, callApi, CALLS, streamApi, STREAMS, type ApiTarget } from '../../src/control/api.ts';
 import { IsthmusError } from '../../src/gateway/errors.ts';
 import type { Change } from '../../src/gateway/difference.ts';
+import type { GatewayEvent } from '../../src/gateway/events.ts';
 import type { FlowRow, FlowsAnswer } from '../../src/gateway/flow-top.ts';
 import type { LiveStep } from '../../src/gateway/live.ts';
 import type { TraceAnswer } from '../../src/gateway/trace.ts';
@@ -56,6 +57,10 @@ const ROUTES: RoutesStatus = {
   ],
 };
 
+const EVENT: GatewayEvent = {
+  ...{ id: 1, at: 1_700_000_000.25, level: 'info', peering: 'beijing', text: 'session lost' },
+};
+
 const TRACE: TraceAnswer = {
   ...{ passes: false, reason: 'source-not-local', from: 'local', to: null },
   steps: [
@@ -80,6 +85,7 @@ async function served(t: ExecutionContext, target: Partial<ApiTarget>): Promise<
     routes: () => ROUTES,
     trace: () => TRACE,
     flows: () => Promise.resolve(FLOWS),
+    events: () => ({ events: [EVENT, { ...EVENT, peering: null }] }),
     follow: () => Readable.from([STEP, { lost: 0 }]),
     ...target,
   });
@@ -113,6 +119,8 @@ test('every answer is as docs/api.yaml says', async (t) => {
     ['GET /v1/routes', ''],
     ['GET /v1/trace', '?source=172.31.1.10&destination=192.168.1.10'],
     ['GET /v1/flows', ''],
+    ['GET /v1/events', ''],
+    ['GET /v1/events', '?after=7'],
     ['GET /v1/flows', '?sort=packets&limit=5&port=443'],
     ['POST /v1/reload', ''],
     ['POST /v1/reload', '?dry_run=true'],

@@ -30,6 +30,7 @@ function tableUnder(text: string, heading: string): string[][] {
 const SECTIONS: Readonly<Record<string, z.ZodObject>> = {
   '## The file': schemas.configSchema,
   '## `gateway`': schemas.gatewaySchema,
+  '### `metrics`': schemas.metricsSchema,
   '### `flow_logs`': schemas.flowLogSchema,
   '## `peerings`': schemas.peeringSchema,
   '### `learn`': schemas.learnSchema,
@@ -91,7 +92,7 @@ function assertTable(t: ExecutionContext, heading: string, schema: z.ZodObject):
 }
 
 test('the examples are good', (t) => {
-  const pages = ['docs/configuration.md', 'docs/shaping.md', 'docs/filtering.md'].map(read);
+  const pages = ['docs/configuration.md', 'docs/shaping.md', 'docs/filtering.md', 'docs/status-page.md'].map(read);
   const inDocs = pages.flatMap((page) => page.match(/(?<=```yaml\n)[^]*?(?=```)/g)!);
   t.true(inDocs.length > 1);
   for (const text of [read('deploy/isthmus.example.yaml'), ...inDocs]) {

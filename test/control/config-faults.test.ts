@@ -135,6 +135,46 @@ const FAULTS: readonly (readonly [from: string, to: string, fault: string])[] = 
     'gateway.metrics: is true; wanted a port such as 9586, or address:port such as 127.0.0.1:9586 (ISTHMUS_CONFIG_VALUE)',
   ],
   [
+    'mtu: auto',
+    'metrics: «{page: true}',
+    'gateway.metrics.listen: is missing; wanted a port such as 9586, or address:port such as 127.0.0.1:9586 (ISTHMUS_CONFIG_MISSING)',
+  ],
+  [
+    'mtu: auto',
+    'metrics: {listen: 9586, page: «yes please}',
+    'gateway.metrics.page: is "yes please"; wanted true or false (ISTHMUS_CONFIG_VALUE)',
+  ],
+  [
+    'mtu: auto',
+    'metrics: {listen: 9586, «pages: true}',
+    'gateway.metrics.pages: unknown key "pages" (did you mean "page"?); wanted listen, page, token, hosts (ISTHMUS_CONFIG_UNKNOWN_KEY)',
+  ],
+  [
+    'mtu: auto',
+    'metrics: {listen: 9586, page: true, hosts: [a.example, «"b.example:80"]}',
+    'gateway.metrics.hosts[1]: is "b.example:80"; wanted the name of a host such as gateway.example.com (ISTHMUS_CONFIG_VALUE)',
+  ],
+  [
+    'mtu: auto',
+    'metrics: {listen: 9586, «hosts: a.example}',
+    'gateway.metrics.hosts: hosts is for the status page; wanted page: true (ISTHMUS_CONFIG_VALUE)',
+  ],
+  [
+    'mtu: auto',
+    'metrics: {listen: 9586, page: false, «token: {env: PSK}}',
+    'gateway.metrics.token: token is for the status page; wanted page: true (ISTHMUS_CONFIG_VALUE)',
+  ],
+  [
+    'mtu: auto',
+    'metrics: {listen: 9586, page: true, token: «{env: NOT_A_PSK}}',
+    'gateway.metrics.token: not a token; wanted at least 16 letters, digits and signs, as isthmus genkey prints (ISTHMUS_SECRET_FORMAT)',
+  ],
+  [
+    'mtu: auto',
+    'metrics: {listen: "192.0.2.1:9586", page: true, «token: {env: PSK}}',
+    'gateway.metrics.token: the token would cross the network unencrypted to 192.0.2.1; wanted a loopback address such as 127.0.0.1, reached through SSH or a proxy with TLS (ISTHMUS_CONFIG_VALUE)',
+  ],
+  [
     'ports: 443',
     'ports: [443, «70000]',
     'acls.web[0].ports[1]: port 70000 is out of range; wanted 1 to 65535 (ISTHMUS_CONFIG_PORT)',

@@ -202,6 +202,22 @@ test('a file that holds a secret must be closed to others', (t) => {
   }
 });
 
+test('metrics: a listener alone, or with the status page', (t) => {
+  const metrics = (value: string): unknown => good(GOOD.replace('mtu: auto', `metrics: ${value}`)).metrics;
+  const listen = { address: '127.0.0.1', port: 9586 };
+  const plain = { listen, page: false, hosts: [], token: undefined };
+  for (const value of ['9586', '127.0.0.1:9586', '{listen: 9586}', '{listen: 9586, page: false}']) {
+    t.deepEqual(metrics(value), plain, value);
+  }
+  t.deepEqual(metrics('{listen: "[::1]:9586", page: true, token: {env: OTHER_PSK}, hosts: Gateway.example}'), {
+    listen: { address: '::1', port: 9586 },
+    page: true,
+    hosts: ['gateway.example'],
+    token: Uint8Array.from(Buffer.from('f'.repeat(64))),
+  });
+  t.is((metrics('{listen: "192.0.2.1:9586", page: true}') as { page: boolean }).page, true);
+});
+
 test('a file that is not there is a fault like any other', (t) => {
   const result = readConfig('/nowhere/g.yaml', {});
   const faults = 'faults' in result ? result.faults.map(formatFault) : [];

@@ -54,6 +54,16 @@ const table: { what: string; edit: [RegExp | string, string][]; changes: string[
     changes: [],
   },
   {
+    what: 'a status page and its token',
+    edit: [['  listen: 51820', '  metrics: {listen: 9586, page: true, token: 0123456789abcdefg}']],
+    changes: [
+      '~ gateway.metrics.listen: none -> 127.0.0.1:9586',
+      '~ gateway.metrics.page: none -> true',
+      '~ gateway.metrics.token: none -> (secret)',
+      '~ gateway.metrics.hosts: none -> []',
+    ],
+  },
+  {
     what: 'a shape',
     edit: [
       [

@@ -4,7 +4,7 @@
 import { readFileSync } from 'node:fs';
 import test, { type ExecutionContext } from 'ava';
 import { callApi, type ReloadAnswer, type RulesAnswer } from '../../src/control/api.ts';
-import { RUN_FOLDER } from '../../src/gateway/gateway.ts';
+import { RUN_FOLDER } from '../../src/gateway/host.ts';
 import type { GatewayStatus } from '../../src/gateway/status.ts';
 import { TCP_FLAG } from '../../src/wire/packet.ts';
 import {
