@@ -8,7 +8,7 @@ export const MEANINGS: Readonly<Record<Exclude<DropReason, 'none'>, string>> = {
   'source-not-local': 'Its source is no address of the local VPC.',
   'source-not-allowed': 'Its source is no address of the peering that it came from.',
   'destination-not-local': 'From a peering, for what that peering may not reach.',
-  'source-routed': 'an IP option that dictates the route',
+  'source-routed': 'It dictates the hosts that it is to be led over.',
   'acl-rule': 'A rule of an access list denies it.',
   'acl-default': 'No rule of its access list lets it pass.',
   'security-group': 'No rule of a security group lets it pass.',
