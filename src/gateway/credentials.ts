@@ -1,7 +1,8 @@
 /** The identities under which a peering shakes hands. */
 import { readFileSync } from 'node:fs';
 import { derivePeering, publicKey } from '../noise/psk.ts';
-import type { Credential } from '../session/identities.ts';
+import type { CipherName } from '../noise/cipher.ts';
+import type { Credential, Lookalike } from '../session/identities.ts';
 import type { Peer } from '../session/peer.ts';
 import type { PeeringConfig } from './config.ts';
 
@@ -19,7 +20,13 @@ export function credentialsOf({ keys }: PeeringConfig): Credential[] {
     ciphers.map((cipher) => {
       const { server, client, presharedKey } = derivePeering(psk, cipher);
       const [local, remote] = keys.role === 'server' ? [server, client] : [client, server];
-      return { cipher, localPrivate: local, remotePublic: publicKey(remote), presharedKey, isNext };
+      const remotePublic = publicKey(remote);
+      const lookalikes: Lookalike[] = [{ publicKey: remotePublic, reason: 'same-role' }];
+      if (keys.cipher !== 'auto') {
+        const other = derivePeering(psk, OTHER_CIPHER[cipher])[keys.role];
+        lookalikes.push({ publicKey: publicKey(other), reason: 'other-cipher' });
+      }
+      return { cipher, localPrivate: local, remotePublic, presharedKey, isNext, lookalikes };
     });
   return [...derive(keys.psk, false), ...(keys.next === undefined ? [] : derive(keys.next, true))];
 }
@@ -54,6 +61,11 @@ export function sameIdentity(a: Credential, b: Credential): boolean {
     Buffer.compare(a.remotePublic, b.remotePublic) === 0
   );
 }
+
+const OTHER_CIPHER: Readonly<Record<CipherName, CipherName>> = {
+  'aes-256-gcm': 'chacha20-poly1305',
+  'chacha20-poly1305': 'aes-256-gcm',
+};
 
 let aes: boolean | undefined;
 

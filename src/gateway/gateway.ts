@@ -31,6 +31,7 @@ import { Locating } from './locating.ts';
 import { addRoutes, configureLink, enableForwarding } from './network.ts';
 import { Paths } from './paths.ts';
 import { answeringAddresses, compileRouting, routesStatus } from './routing.ts';
+import { troubleOf } from './refusals.ts';
 import { Rules } from './rules.ts';
 import { Shapes } from './shaping.ts';
 import type { GatewayStatus, PeerStatus, RoutesStatus } from './status.ts';
@@ -247,6 +248,7 @@ export class Gateway {
       listening: this.tunnel.isListening,
       flows: { ...flowsStatus(this.#flows), ...this.#rules.events() },
       threads: this.tunnel.threads(),
+      refused: this.tunnel.refusals.status((slot) => this.#names().get(slot), bootTime()),
       all_drops: this.tunnel.allDrops(),
       drops: this.tunnel.drops(),
     };
@@ -346,6 +348,7 @@ export class Gateway {
       last_handshake_s: peer.lastHandshakeAt === 0 ? null : Math.round((Date.now() - peer.lastHandshakeAt) / 1000),
       handshakes: peer.handshakes,
       initiations: peer.initiations,
+      ...troubleOf(peer),
       rx_bytes: traffic.rxBytes,
       tx_bytes: traffic.txBytes,
       rx_packets: traffic.rxPackets,

@@ -58,6 +58,14 @@ export interface PeerStatus {
   readonly handshakes: number;
   /** Handshakes begun here, answered or not. */
   readonly initiations: number;
+  /** Whether packets can be sent to the peer now. */
+  readonly has_session: boolean;
+  /** Handshakes begun here since the last that succeeded. */
+  readonly unanswered: number;
+  /** Handshakes begun by the peer and answered here since the last that succeeded. */
+  readonly unconfirmed: number;
+  /** By how much the peer's clock was ahead of ours when it last began a handshake; null if it never has. */
+  readonly clock_skew_s: number | null;
   /** Bytes on the underlay. */
   readonly rx_bytes: number;
   readonly tx_bytes: number;
@@ -75,6 +83,18 @@ export interface PeerStatus {
   readonly shape: readonly ShapeStatus[];
   /** Packets by drop reason. */
   readonly drops: Readonly<Record<string, number>>;
+}
+
+/** Handshake messages from one source that were dropped for one reason. */
+export interface RefusalStatus {
+  /** `address:port` of the last. */
+  readonly from: string;
+  /** Whose they were, so far as is known. */
+  readonly peering: string | null;
+  readonly reason: string;
+  readonly count: number;
+  /** Age of the last. */
+  readonly last_s: number;
 }
 
 /** A data-plane thread. */
@@ -113,6 +133,8 @@ export interface GatewayStatus {
   readonly listening: boolean;
   readonly flows: FlowsStatus;
   readonly threads: readonly ThreadStatus[];
+  /** The latest sources of handshake messages that were dropped, the latest first. */
+  readonly refused: readonly RefusalStatus[];
   /** All drops, by each reason there is; those of peers that are gone among them. */
   readonly all_drops: Readonly<Record<string, number>>;
   /** What no peer can be blamed for. */

@@ -28,6 +28,7 @@ import { ENDPOINT_WORDS } from '../wire/endpoint.ts';
 import type { Endpoint } from '../wire/endpoint.ts';
 import type { GatewayAddresses } from '../wire/icmp.ts';
 import { KeySlots } from './key-slots.ts';
+import { Refusals } from './refusals.ts';
 import type { ThreadStatus } from './status.ts';
 import { DataThread } from './threads.ts';
 import { TrafficCounts } from './traffic.ts';
@@ -62,6 +63,8 @@ export class Tunnel {
   readonly ended: Promise<Ending>;
   /** Where the threads note probes and their answers; undefined before `setProbeAddresses`. */
   probes: ProbeMemory | undefined;
+  /** Handshake messages that were dropped. */
+  readonly refusals = new Refusals();
   readonly #log: Log;
   readonly #ring = createTransitRing();
   #bundles: BundleData = Int32Array.of(0);
@@ -410,6 +413,7 @@ export class Tunnel {
       },
       keypairGone: (peer, keypair) => this.#keys.drop(peer.slot, keypair),
       sendKeepalive: (peer) => this.#outbound.order({ type: 'keepalive', slot: peer.slot }),
+      refused: (peer, from, reason) => this.refusals.note(from, peer?.slot ?? -1, reason, bootTime()),
       discardStaged: (peer) => this.#outbound.order({ type: 'discardStaged', slot: peer.slot }),
     };
   }

@@ -18,6 +18,12 @@ export function tai64n(wallClock: number, last: Uint8Array | null): Uint8Array {
   return last === null || isAfter(stamp, last) ? stamp : next(last);
 }
 
+/** What `tai64n` was given, to its precision: ms since 1970. */
+export function wallClockOf(stamp: Uint8Array): number {
+  const view = new DataView(stamp.buffer, stamp.byteOffset, TIMESTAMP_SIZE);
+  return Number(view.getBigUint64(0) - EPOCH) * 1000 + view.getUint32(8) / 1e6;
+}
+
 /** Whether timestamp `a` is later than `b`. */
 export function isAfter(a: Uint8Array, b: Uint8Array): boolean {
   return Buffer.compare(a, b) > 0;

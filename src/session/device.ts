@@ -38,6 +38,8 @@ export interface DeviceOutputs {
   keypairGone(peer: Peer, keypair: Keypair): void;
   /** An empty packet under the keypair in use; not needed if packets that waited for it have just gone out. */
   sendKeepalive(peer: Peer): void;
+  /** A message from there was dropped, for a `DROP` number; it was the peer's, or would be if it were not for a mistake. */
+  refused(peer: Peer | null, from: Endpoint, reason: number): void;
   /** The peer could not be reached: what waits for it is to be dropped. */
   discardStaged(peer: Peer): void;
 }
@@ -62,6 +64,8 @@ export class Device {
   readonly #mac1Budget = new Budget(MAC1_PER_SECOND, MAC1_BURST);
   readonly #cookieSecret: CookieSecret;
   #underLoadUntil = -Infinity;
+  /** Whose the message is that is being received, as soon as that is known. */
+  #sender: Peer | null = null;
 
   constructor(outputs: DeviceOutputs, environment: Environment, timing: Timing = DEFAULT_TIMING) {
     const random = (length: number) => environment.random(length);
@@ -90,6 +94,24 @@ export class Device {
    * after, the device is under load and wants proof of each sender's address. Returns a `DROP` number, 0 if accepted.
    */
   receive(message: Uint8Array, from: Endpoint, now: number, queued: number): number {
+    this.#sender = null;
+    const reason = this.#receive(message, from, now, queued);
+    if (reason !== DROP.none) this.#context.outputs.refused(this.#sender, from, reason);
+    return reason;
+  }
+
+  /** Fires what is due. To be called about every 100 ms. */
+  tick(now: number): void {
+    for (const peer of this.#peers) peer.tick(now);
+    this.#limiter.sweep(now);
+  }
+
+  /** Removes every peer; their keys are wiped. */
+  close(): void {
+    for (const peer of this.#peers) this.removePeer(peer);
+  }
+
+  #receive(message: Uint8Array, from: Endpoint, now: number, queued: number): number {
     if (queued >= UNDER_LOAD_QUEUE) this.#underLoadUntil = now + UNDER_LOAD_TIME;
     if (message.length < 4 || (message[1] | message[2] | message[3]) !== 0) return DROP['malformed-datagram'];
     if (message[0] === MESSAGE.initiation && message.length === MESSAGE_SIZE.initiation) {
@@ -104,30 +126,20 @@ export class Device {
     return DROP['malformed-datagram'];
   }
 
-  /** Fires what is due. To be called about every 100 ms. */
-  tick(now: number): void {
-    for (const peer of this.#peers) peer.tick(now);
-    this.#limiter.sweep(now);
-  }
-
-  /** Removes every peer; their keys are wiped. */
-  close(): void {
-    for (const peer of this.#peers) this.removePeer(peer);
-  }
-
   #receiveInitiation(message: Uint8Array, from: Endpoint, now: number): number {
     const { identities } = this.#context;
     let identity = identities.expected(message, sourceOf(from));
     if (identity === undefined) {
       if (!this.#maySearch(message, from, now)) return DROP['mac1-limited'];
       identity = identities.search(message, (tries) => this.#mac1Budget.spend(tries));
-      if (identity === undefined) return DROP['bad-mac1'];
+      if (identity === undefined) return this.#misaddressed(message);
     }
     const refusal = this.#refuseUnderLoad(identity, message, readIndex(message, INITIATION.sender), from, now);
     if (refusal !== DROP.none) return refusal;
     const received = openInitiation(identity.local, message);
     if (received === null) return DROP['bad-handshake'];
     const binding = bindingOf(identity, received.remotePublic);
+    this.#sender = binding?.peer ?? null;
     const drop = binding?.peer.running
       ? binding.peer.receiveInitiation(binding, received, from, now)
       : DROP['unknown-peer'];
@@ -140,6 +152,7 @@ export class Device {
     const binding = this.#context.indices.find(receiver);
     if (binding === undefined) return DROP['unknown-index'];
     const { identity, peer } = binding;
+    this.#sender = peer;
     if (!identity.macs.hasMac1(message)) return DROP['bad-mac1'];
     const sender = readIndex(message, RESPONSE.sender);
     const refusal = this.#refuseUnderLoad(identity, message, sender, from, now);
@@ -151,7 +164,16 @@ export class Device {
   #receiveCookieReply(message: Uint8Array, now: number): number {
     const binding = this.#context.indices.find(readIndex(message, COOKIE_REPLY.receiver));
     if (binding === undefined) return DROP['unknown-index'];
+    this.#sender = binding.peer;
     return binding.macs.consumeReply(message, now) ? DROP.none : DROP['bad-handshake'];
+  }
+
+  /** Why an initiation is dropped that names none of our identities. */
+  #misaddressed(message: Uint8Array): number {
+    const mistake = this.#context.identities.mistake(message, (tries) => this.#mac1Budget.spend(tries));
+    if (mistake === undefined) return DROP['bad-mac1'];
+    this.#sender = mistake.peer;
+    return DROP[mistake.reason];
   }
 
   /**

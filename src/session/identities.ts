@@ -4,6 +4,16 @@ import { localStatic, pair, type LocalStatic, type Pairing } from '../noise/hand
 import { MAC1_NEAR } from './constants.ts';
 import type { Peer } from './peer.ts';
 
+/**
+ * An identity that we don't have and that a peer may take for ours, as one of the two ends is configured wrongly. Initiations
+ * to it can't be answered, but what is wrong can be told.
+ */
+export interface Lookalike {
+  readonly publicKey: Uint8Array;
+  /** `same-role`: it is the peer's own. `other-cipher`: ours under a cipher that we were told not to use. */
+  readonly reason: 'same-role' | 'other-cipher';
+}
+
 /** One way to shake hands with a peer. The arrays stay the caller's, to be left as they are while in use. */
 export interface Credential {
   readonly cipher: CipherName;
@@ -13,6 +23,7 @@ export interface Credential {
   readonly presharedKey: Uint8Array;
   /** The peering is being moved to it: renewals try it first, and what has to begin anew, only once it has worked. */
   readonly isNext?: boolean;
+  readonly lookalikes?: readonly Lookalike[];
 }
 
 /** One of a device's identities, a static key under a cipher, and the peers that know the device by it. */
@@ -34,6 +45,12 @@ export interface Binding {
   credential: Credential;
 }
 
+/** What an initiation tells that was addressed to a lookalike. */
+export interface Mistake {
+  readonly peer: Peer;
+  readonly reason: Lookalike['reason'];
+}
+
 /** A device's identities: those of its peers' credentials, each kept as long as a peer has it. */
 export class Identities {
   readonly #identities = new Map<string, Identity>();
@@ -42,6 +59,7 @@ export class Identities {
   /** By source, the identities whose peers were last seen there, the latest first, and the reverse. */
   readonly #near = new Map<number | string, Identity[]>();
   readonly #sources = new Map<Identity, number | string>();
+  readonly #lookalikes = new Map<Binding, (Mistake & { readonly macs: ReceiverMacs })[]>();
 
   /**
    * The peer's binding for `credential`: the one that it has already, or a new one. Null if the remote public key is of small
@@ -54,6 +72,7 @@ export class Identities {
     if (held !== undefined) {
       if (held.peer !== peer) throw new Error('another peer has this public key');
       held.credential = credential;
+      this.#watchFor(held);
       return held;
     }
     const pairing = pair(identity.local, credential.remotePublic);
@@ -64,10 +83,13 @@ export class Identities {
       this.#order.push(identity);
     }
     identity.bindings.set(name, binding);
+    this.#watchFor(binding);
     return binding;
   }
 
-  release({ identity, pairing }: Binding): void {
+  release(binding: Binding): void {
+    const { identity, pairing } = binding;
+    this.#lookalikes.delete(binding);
     pairing.staticStatic.fill(0);
     identity.bindings.delete(hex(pairing.remotePublic));
     if (identity.bindings.size > 0) return;
@@ -99,6 +121,31 @@ export class Identities {
     const [identity] = this.#order.splice(at, 1);
     this.#order.push(identity);
     return identity;
+  }
+
+  /** What is wrong with an initiation that names none of the identities, if that can be told; `spend` as with `search`. */
+  mistake(message: Uint8Array, spend: (tries: number) => void): Mistake | undefined {
+    let tries = 0;
+    try {
+      for (const lookalikes of this.#lookalikes.values()) {
+        for (const lookalike of lookalikes) {
+          tries++;
+          if (lookalike.macs.hasMac1(message)) return lookalike;
+        }
+      }
+      return undefined;
+    } finally {
+      spend(tries);
+    }
+  }
+
+  #watchFor(binding: Binding): void {
+    const { lookalikes = [] } = binding.credential;
+    const { peer } = binding;
+    this.#lookalikes.delete(binding);
+    if (lookalikes.length === 0) return;
+    const watched = lookalikes.map(({ publicKey, reason }) => ({ peer, reason, macs: new ReceiverMacs(publicKey) }));
+    this.#lookalikes.set(binding, watched);
   }
 
   #leave(identity: Identity): void {

@@ -8,7 +8,7 @@ import {
   type ReceivedInitiation,
   type TransportKeys,
 } from '../noise/handshake.ts';
-import { isAfter, tai64n, TIMESTAMP_SIZE } from '../noise/tai64n.ts';
+import { isAfter, tai64n, TIMESTAMP_SIZE, wallClockOf } from '../noise/tai64n.ts';
 import { DROP } from '../wire/drop.ts';
 import type { Endpoint } from '../wire/endpoint.ts';
 import { FORGET_AFTER_REJECTS, INITIATION_INTERVAL, RETRY_JITTER, type Timing } from './constants.ts';
@@ -76,6 +76,10 @@ export class Peer {
   #lastHandshakeAt = 0;
   #handshakes = 0;
   #initiations = 0;
+  /** Since the last handshake that succeeded. */
+  #unanswered = 0;
+  #unconfirmed = 0;
+  #clockSkew: number | null = null;
 
   /** The session is to be renewed under the preferred credential as soon as may be. */
   #isRenewalWanted = false;
@@ -118,6 +122,26 @@ export class Peer {
   /** Handshakes begun here, answered or not. */
   get initiations(): number {
     return this.#initiations;
+  }
+
+  /** Handshakes begun here since the last that succeeded. */
+  get unanswered(): number {
+    return this.#unanswered;
+  }
+
+  /** The peer's initiations that were answered here, since the last handshake that succeeded. */
+  get unconfirmed(): number {
+    return this.#unconfirmed;
+  }
+
+  /** By how many ms the peer's clock was ahead of ours when it last initiated; null if it never has. */
+  get clockSkew(): number | null {
+    return this.#clockSkew;
+  }
+
+  /** Whether there is a keypair to send under. */
+  get hasSession(): boolean {
+    return this.#keypairs.current !== null;
   }
 
   /** The credential whose handshake last succeeded; null if none has. */
@@ -229,6 +253,8 @@ export class Peer {
     if (!isAfter(timestamp, this.#greatestTimestamp)) return DROP.replayed;
     if (now - this.#initiationReceivedAt <= INITIATION_INTERVAL) return DROP['rate-limited'];
     this.#greatestTimestamp = timestamp;
+    this.#clockSkew = wallClockOf(timestamp) - this.#context.environment.wallClock();
+    this.#unconfirmed++;
     this.#initiationReceivedAt = now;
     this.#handshakeReceivedAt = now;
 
@@ -330,6 +356,7 @@ export class Peer {
     this.#handshakeSentAt = now;
     this.#retryAt = now + timing.rekeyTimeout + this.#jitter();
     this.#initiations++;
+    this.#unanswered++;
     outputs.sendHandshake(this, message);
   }
 
@@ -362,6 +389,8 @@ export class Peer {
     this.#choice.succeeded(binding);
     this.#lastHandshakeAt = this.#context.environment.wallClock();
     this.#handshakes++;
+    this.#unanswered = 0;
+    this.#unconfirmed = 0;
     this.#forgetLater(now);
   }
 

@@ -39,6 +39,8 @@ export const DROP_REASONS = [
   'replayed',
   'handshake-queue-full',
   'bad-mac1',
+  'same-role',
+  'other-cipher',
   'mac1-limited',
   'bad-handshake',
   'unknown-peer',

@@ -345,6 +345,7 @@ export class Node implements Host {
         keys.freeKey(send);
       },
       sendKeepalive: ({ slot }) => this.outbound.apply({ type: 'keepalive', slot }),
+      refused: () => undefined,
       discardStaged: ({ slot }) => this.outbound.apply({ type: 'discardStaged', slot }),
     };
   }

@@ -12,6 +12,10 @@ export const PEER: PeerStatus = {
   last_handshake_s: 12,
   handshakes: 3,
   initiations: 4,
+  has_session: true,
+  unanswered: 0,
+  unconfirmed: 0,
+  clock_skew_s: 0.1,
   rx_bytes: 2 ** 52 + 1,
   tx_bytes: 2000,
   rx_packets: 30,
@@ -54,6 +58,7 @@ export const STATUS: GatewayStatus = {
     { name: 'outbound', cpu_s: 1.25, batches: 10, batch_entries: 25 },
     { name: 'inbound', cpu_s: 2.5, batches: 20, batch_entries: 35 },
   ],
+  refused: [{ from: '198.51.100.9:40000', peering: null, reason: 'bad-mac1', count: 3, last_s: 7 }],
   all_drops: { 'no-route': 0, 'acl-default': 5 },
   drops: {},
 };

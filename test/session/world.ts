@@ -101,6 +101,8 @@ export class Host implements DeviceOutputs, UnderlayHost {
   readonly keypairs = new Map<number, { keypair: Keypair; link: Link; window: ReplayWindow }>();
   /** Why datagrams were dropped, one entry each. */
   readonly drops: DropReason[] = [];
+  /** Whose handshake messages were dropped. */
+  readonly blamed: (Peer | null)[] = [];
   readonly gone: Keypair[] = [];
   /** How many handshake messages seem to wait behind each. */
   queued = 0;
@@ -197,6 +199,10 @@ export class Host implements DeviceOutputs, UnderlayHost {
     this.keypairs.delete(keypair.localIndex);
     if (link.current === keypair) link.current = null;
     this.gone.push(keypair);
+  }
+
+  refused(peer: Peer | null): void {
+    this.blamed.push(peer);
   }
 
   sendKeepalive(peer: Peer): void {

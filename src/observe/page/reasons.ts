@@ -35,6 +35,8 @@ export const MEANINGS: Readonly<Record<Exclude<DropReason, 'none'>, string>> = {
   'handshake-queue-full': 'More handshakes than can be looked at.',
   'bad-mac1': 'A handshake for another public key, or another PSK.',
   'mac1-limited': 'More handshakes to identify than may be tried.',
+  'same-role': 'An initiation of a peer that has the same role as we.',
+  'other-cipher': 'An initiation for a cipher that we do not use with that peer.',
   'bad-handshake': 'A handshake that does not prove who sent it.',
   'unknown-peer': 'A handshake by a key that no peering has.',
   'rate-limited': 'Too many handshakes from one address.',
