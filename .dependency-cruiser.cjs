@@ -11,9 +11,10 @@ const mayImport = {
   control: ['gateway'],
   observe: ['gateway'],
   aws: [],
+  doctor: ['gateway', 'aws'],
 };
-/** What control and observe may import below the gateway: its types, which leave no trace at run time. */
-const typesBelow = { control: true, observe: true };
+/** What control, observe and doctor may import below the gateway: its types, which leave no trace at run time. */
+const typesBelow = { control: true, observe: true, doctor: true };
 
 const folders = Object.keys(mayImport);
 const rules = folders.flatMap((folder) => {

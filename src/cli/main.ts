@@ -9,6 +9,7 @@ const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
   up: async () => (await import('./up.ts')).command(),
   trace: async () => (await import('./trace.ts')).command(),
   flows: async () => (await import('./flows.ts')).command(),
+  doctor: async () => (await import('./doctor.ts')).command(),
   reload: async () => (await import('./reload.ts')).command(),
   status: async () => (await import('./status.ts')).command(),
   rules: async () => (await import('./rules.ts')).command(),
@@ -38,6 +39,7 @@ To join two VPCs:
   isthmus check      says whether a configuration is good
   isthmus up         runs the gateway of a configuration
   isthmus status     shows a running gateway
+  isthmus doctor     finds and explains what is wrong
   isthmus flows      shows who uses it most
   isthmus reload     has it take up its changed configuration
   isthmus rules      shows its rules with their hits

@@ -1,5 +1,6 @@
 import { once } from 'node:events';
 import { constants } from 'node:os';
+import { resolve } from 'node:path';
 import { setFlagsFromString } from 'node:v8';
 import { Command, Option } from 'commander';
 import type { Logger } from 'pino';
@@ -138,6 +139,7 @@ async function run({ gateway, file, config, stopped, log, level, supervisor, eve
     }
   };
   const target: ApiTarget = {
+    about: () => ({ version: packageVersion(), pid: process.pid, file: resolve(file) }),
     status: () => gateway.status(),
     rules: () => gateway.status().rules,
     routes: () => gateway.routes(),

@@ -20,6 +20,7 @@ import type { TraceAnswer } from '../gateway/trace.ts';
 import { isAnswered } from './uapi-socket.ts';
 
 export interface ApiTarget {
+  about(): AboutAnswer;
   status(): GatewayStatus;
   rules(): readonly RuleStatus[];
   routes(): RoutesStatus;
@@ -32,6 +33,14 @@ export interface ApiTarget {
   trace(query: URLSearchParams): TraceAnswer;
   /** Follows what the query says. */
   follow(query: URLSearchParams): AsyncIterable<LiveStep | LiveEnd | undefined>;
+}
+
+/** The process behind the gateway. */
+export interface AboutAnswer {
+  readonly version: string;
+  readonly pid: number;
+  /** Absolute path of its configuration file. */
+  readonly file: string;
 }
 
 /** The rules in the order of the file, those of each network ACL by number. */
@@ -99,6 +108,7 @@ const MOST_EVENTS = 999_999_999;
 /** Every call, and what answers it. docs/api.yaml describes each. */
 export const CALLS: Readonly<Record<string, (target: ApiTarget, query: URLSearchParams) => object | Promise<object>>> =
   {
+    'GET /v1/about': (target) => target.about(),
     'GET /v1/status': (target) => target.status(),
     'GET /v1/rules': (target): RulesAnswer => ({ rules: target.rules() }),
     'GET /v1/routes': (target) => target.routes(),
@@ -164,15 +174,16 @@ export async function* streamApi(path: string, call: string): AsyncGenerator<{ s
 
 /**
  * Makes one call of a gateway's API: the HTTP status and the JSON of the answer. Throws an error with the system's code if
- * nothing listens at `path`.
+ * nothing listens at `path`; `ETIMEDOUT` if nothing is heard for `patience` ms (0: however long it takes).
  */
 export function callApi(
   path: string,
   method: 'GET' | 'POST',
   call: string,
+  patience = 0,
 ): Promise<{ status: number; body: unknown }> {
   return new Promise((resolve, reject) => {
-    const asked = request({ socketPath: path, method, path: call }, (response) => {
+    const asked = request({ socketPath: path, method, path: call, timeout: patience }, (response) => {
       let text = '';
       response.setEncoding('utf8');
       response.on('data', (chunk: string) => (text += chunk));
@@ -180,6 +191,7 @@ export function callApi(
       response.on('error', reject);
     });
     asked.on('error', reject);
+    asked.on('timeout', () => asked.destroy(Object.assign(new Error('no answer'), { code: 'ETIMEDOUT' })));
     asked.end();
   });
 }

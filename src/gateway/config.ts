@@ -4,7 +4,14 @@ import type { FlowField } from './flow-fields.ts';
 import type { TableSpec } from '../routing/route-tables.ts';
 
 // Control checks addresses by these and may import nothing below the gateway.
-export { canonical, hasHostBits, overlaps, prefixContains as contains } from '../routing/prefix.ts';
+export {
+  canonical,
+  formatPrefix,
+  hasHostBits,
+  overlaps,
+  parsePrefix,
+  prefixContains as contains,
+} from '../routing/prefix.ts';
 export { takesTheRest } from '../policy/shaper.ts';
 export { DOWN_AFTER_PROBES, PROBE_INTERVAL, UP_AFTER } from '../session/liveness.ts';
 export { comparePrefixes } from '../routing/route-table.ts';

@@ -40,6 +40,10 @@ export const METRICS = {
     'Handshakes that succeeded, whoever began them. While the peer is up each renews the keys (a rekey).',
   ),
   isthmus_peer_handshake_initiations_total: counter(PEER, 'Handshakes begun by this gateway, answered or not.'),
+  isthmus_peer_clock_skew_seconds: gauge(
+    PEER,
+    "How far the peer's clock was ahead of ours when it last began a handshake. Absent if it never has.",
+  ),
   isthmus_peer_receive_bytes_total: counter(PEER, 'Bytes received from the peer on the underlay.'),
   isthmus_peer_transmit_bytes_total: counter(PEER, 'Bytes sent to the peer on the underlay.'),
   isthmus_peer_receive_packets_total: counter(PEER, 'Packets of the overlay received from the peer.'),

@@ -93,6 +93,7 @@ function collectPeer(status: PeerStatus, add: Add): void {
   if (age !== null) add('isthmus_peer_handshake_age_seconds', Math.max(0, age), { peer });
   add('isthmus_peer_handshakes_total', status.handshakes, { peer });
   add('isthmus_peer_handshake_initiations_total', status.initiations, { peer });
+  if (status.clock_skew_s !== null) add('isthmus_peer_clock_skew_seconds', status.clock_skew_s, { peer });
   add('isthmus_peer_receive_bytes_total', status.rx_bytes, { peer });
   add('isthmus_peer_transmit_bytes_total', status.tx_bytes, { peer });
   add('isthmus_peer_receive_packets_total', status.rx_packets, { peer });

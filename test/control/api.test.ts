@@ -79,6 +79,7 @@ async function served(t: ExecutionContext, target: Partial<ApiTarget>): Promise<
   const folder = mkdtempSync(join(tmpdir(), 'isthmus-'));
   const path = join(folder, 'api.sock');
   const server = apiServer({
+    about: () => ({ version: '1.2.3', pid: 7, file: '/etc/isthmus/gateway.yaml' }),
     status: () => STATUS,
     reload: (dryRun) => Promise.resolve(dryRun ? CHANGES : []),
     rules: () => STATUS.rules,

@@ -35,6 +35,7 @@ test('a scrape has each number of the status under its name, with its labels', a
     'isthmus_peer_handshake_age_seconds{peer="beijing"} 12',
     'isthmus_peer_handshakes_total{peer="beijing"} 3',
     'isthmus_peer_handshake_initiations_total{peer="beijing"} 4',
+    'isthmus_peer_clock_skew_seconds{peer="beijing"} 0.1',
     'isthmus_peer_receive_bytes_total{peer="beijing"} 4503599627370497',
     'isthmus_peer_transmit_bytes_total{peer="beijing"} 2000',
     'isthmus_peer_receive_packets_total{peer="beijing"} 30',
