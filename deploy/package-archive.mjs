@@ -3,12 +3,12 @@
 // build/isthmus-VERSION-linux-ARCH.tar.gz, for instances that install by a digest. Prints its path and SHA-256. The same
 // sources and addon make the same bytes. The addon within is this machine's, so pack for Arm on Arm.
 //
-//   npm run package:archive
+//   npm run package:archive [-- FOLDER]     build/ unless another folder is named
 import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { dirname, join } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
@@ -39,17 +39,17 @@ try {
       recursive: true,
       filter: (name) => !/\.(map|ts)$/.test(name),
     });
-  const archive = join('build', `isthmus-${version}-linux-${process.arch}.tar.gz`);
-  mkdirSync(join(root, 'build'), { recursive: true });
-  const same = ['--sort=name', '--owner=0', '--group=0', '--numeric-owner', '--mtime=@0', '--mode=go-w'];
-  const compress = ['--use-compress-program=gzip -n', '--file', join(root, archive)];
+  const archive = join(process.argv[2] ?? 'build', `isthmus-${version}-linux-${process.arch}.tar.gz`);
+  mkdirSync(resolve(root, dirname(archive)), { recursive: true });
+  const same = ['--sort=name', '--owner=0', '--group=0', '--numeric-owner', '--mtime=@0', '--mode=u+rwX,go+rX,go-w'];
+  const compress = ['--use-compress-program=gzip -n', '--file', resolve(root, archive)];
   const { status } = spawnSync('tar', ['--create', ...same, ...compress, '--directory', staging, 'isthmus'], {
     stdio: 'inherit',
   });
   if (status !== 0) throw new Error('tar failed');
   console.log(
     `${archive}\nSHA-256 ${createHash('sha256')
-      .update(readFileSync(join(root, archive)))
+      .update(readFileSync(resolve(root, archive)))
       .digest('hex')}`,
   );
 } finally {

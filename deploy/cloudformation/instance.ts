@@ -56,19 +56,18 @@ export function initMetadata(side: Side, pskSecretArn: string): Record<string, u
   return {
     config: {
       files: {
-        '/etc/isthmus/gateway.yaml': file('000600', gatewayConfig(side)),
+        '/etc/isthmus/gateway.yaml': file('000644', gatewayConfig(side)),
         '/etc/isthmus/instance.env': file('000600', settings(pskSecretArn)),
         '/usr/local/sbin/isthmus-instance': file('000755', script),
-        '/etc/systemd/system/isthmus.service': file('000644', GATEWAY_UNIT),
+        '/etc/systemd/system/isthmus@gateway.service.d/instance.conf': file('000644', GATEWAY_DROP_IN),
         '/etc/systemd/system/isthmus-firewall.service': file('000644', FIREWALL_UNIT),
         '/etc/systemd/system/cfn-hup.service': file('000644', CFN_HUP_UNIT),
         '/etc/cfn/cfn-hup.conf': file('000600', Fn.sub(CFN_HUP)),
         '/etc/cfn/hooks.d/isthmus.conf': file('000600', Fn.sub(CFN_HUP_HOOK)),
       },
       commands: {
-        '1-units': { command: 'systemctl daemon-reload' },
-        '2-apply': { command: '/usr/local/sbin/isthmus-instance apply' },
-        '3-watch': { command: 'systemctl enable --now cfn-hup' },
+        '1-apply': { command: '/usr/local/sbin/isthmus-instance apply' },
+        '2-watch': { command: 'systemctl enable --now cfn-hup' },
       },
     },
   };
@@ -110,23 +109,13 @@ function settings(pskSecretArn: string): string {
   return Fn.sub(lines.join(''), { Secret: pskSecretArn });
 }
 
-/** Tries again without end: Secrets Manager may be out of reach for longer than systemd's patience. */
-const GATEWAY_UNIT = `[Unit]
-Description=Isthmus gateway
-Wants=network-online.target
-After=network-online.target
-StartLimitIntervalSec=0
-
-[Service]
-ExecStartPre=/usr/local/sbin/isthmus-instance psk
-ExecStart=/usr/bin/isthmus up /etc/isthmus/gateway.yaml
-ExecReload=/bin/kill -HUP $MAINPID
-Restart=always
-RestartSec=2
-LimitNOFILE=65536
-
-[Install]
-WantedBy=multi-user.target
+/**
+ * What an instance adds to the unit that comes with the package. The `+`: as root, as the gateway itself is not. It is tried
+ * again without end, as Secrets Manager may be out of reach for a while.
+ */
+const GATEWAY_DROP_IN = `[Service]
+ExecStartPre=+/usr/local/sbin/isthmus-instance psk
+RestartSec=5
 `;
 
 const FIREWALL_UNIT = `[Unit]
@@ -162,7 +151,6 @@ stack=\${AWS::StackId}
 region=\${AWS::Region}
 url=${ENDPOINT}
 interval=2
-umask=077
 `;
 
 const CFN_HUP_HOOK = `[isthmus]

@@ -5,6 +5,8 @@
 #   isthmus-instance apply    install the pinned package, close the host, start or reload the gateway, wait until it is up
 #   isthmus-instance psk      fetch the PSK from Secrets Manager into memory
 set -euo pipefail
+# The gateway runs as a user of its own, which reads what is installed here.
+umask 022
 
 # PACKAGE_BUCKET, PACKAGE_KEY, PACKAGE_SHA256, PSK_SECRET_ARN, LISTEN_PORT, SSH_LOCATION
 # shellcheck source=/dev/null
@@ -14,6 +16,9 @@ readonly ROOT=${ISTHMUS_ROOT:-}
 readonly CONFIG=$ROOT/etc/isthmus/gateway.yaml
 readonly HOME_FOLDER=$ROOT/usr/lib/isthmus
 readonly PSK_FOLDER=$ROOT/run/isthmus-psk
+# The unit of the package runs the gateway of /etc/isthmus/gateway.yaml by this name, as a user of its own.
+readonly UNIT=isthmus@gateway
+readonly OWNER=isthmus
 readonly SECONDS_TO_START=120
 
 # The first boot hands the reason on to the stack's events.
@@ -23,8 +28,8 @@ fail() {
   exit 1
 }
 
-# Nothing of the archive is unpacked before its digest is known to be the one that the stack was given.
-installed=false
+# Nothing of the archive is unpacked before its digest is known to be the one that the stack was given. The file .new
+# stays until a gateway of it was started.
 install_package() {
   local folder
   if [ -e "$HOME_FOLDER/.sha256" ] && [ "$(cat "$HOME_FOLDER/.sha256")" = "$PACKAGE_SHA256" ]; then return; fi
@@ -39,10 +44,12 @@ install_package() {
     fail "s3://$PACKAGE_BUCKET/$PACKAGE_KEY is no gzipped tar archive"
   rm -r "$folder"
   echo "$PACKAGE_SHA256" >"$HOME_FOLDER.new/.sha256"
+  touch "$HOME_FOLDER.new/.new"
   if [ -e "$HOME_FOLDER" ]; then mv "$HOME_FOLDER" "$HOME_FOLDER.old"; fi
   mv "$HOME_FOLDER.new" "$HOME_FOLDER"
   ln -sfn "$HOME_FOLDER/dist/src/cli/main.js" "$ROOT/usr/bin/isthmus"
-  installed=true
+  install -D --mode=644 --target-directory="$ROOT/etc/systemd/system" "$HOME_FOLDER/deploy/systemd/isthmus@.service"
+  id "$OWNER" >/dev/null 2>&1 || useradd --system --no-create-home --user-group --shell /sbin/nologin "$OWNER"
 }
 
 # The security group lets the VPC's own hosts send anything, as it is to be forwarded. What is addressed to the gateway
@@ -74,10 +81,13 @@ END
 fetch_psk() {
   local region
   region=$(cut -d: -f4 <<<"$PSK_SECRET_ARN")
-  umask 077
-  mkdir -p "$PSK_FOLDER"
-  if aws secretsmanager get-secret-value --region "$region" --secret-id "$PSK_SECRET_ARN" \
-    --query SecretString --output text >"$PSK_FOLDER/peer.psk.new" && [ -s "$PSK_FOLDER/peer.psk.new" ]; then
+  if (
+    umask 077
+    mkdir -p "$PSK_FOLDER"
+    aws secretsmanager get-secret-value --region "$region" --secret-id "$PSK_SECRET_ARN" \
+      --query SecretString --output text >"$PSK_FOLDER/peer.psk.new"
+  ) && [ -s "$PSK_FOLDER/peer.psk.new" ]; then
+    chown --recursive "$OWNER:" "$PSK_FOLDER"
     mv "$PSK_FOLDER/peer.psk.new" "$PSK_FOLDER/peer.psk"
   elif [ -s "$PSK_FOLDER/peer.psk" ]; then
     echo "isthmus-instance: $PSK_SECRET_ARN can't be read now; the PSK fetched before is used" >&2
@@ -86,24 +96,31 @@ fetch_psk() {
   fi
 }
 
+# A stack that is rolled back takes the instance and its journal with it, so the last of it goes into the reason.
+not_up() {
+  fail "the gateway does not start: $(journalctl --unit "$UNIT" --lines 4 --output cat | tr '\n' ' ')"
+}
+
 wait_until_up() {
   local end=$((SECONDS + SECONDS_TO_START))
   until isthmus status >/dev/null 2>&1; do
-    if [ "$SECONDS" -ge "$end" ]; then fail "the gateway is not up after $SECONDS_TO_START s: journalctl -u isthmus"; fi
+    if [ "$SECONDS" -ge "$end" ]; then not_up; fi
     sleep 1
   done
 }
 
 apply() {
   install_package
+  systemctl daemon-reload
   close_host
   fetch_psk
   isthmus check "$CONFIG" || fail "the configuration is refused, the gateway was left as it is"
-  if ! $installed && systemctl is-active --quiet isthmus; then
+  if [ ! -e "$HOME_FOLDER/.new" ] && systemctl is-active --quiet $UNIT; then
     isthmus reload
   else
-    systemctl enable isthmus
-    systemctl restart isthmus
+    systemctl enable $UNIT
+    systemctl restart $UNIT || not_up
+    rm -f "$HOME_FOLDER/.new"
   fi
   wait_until_up
 }

@@ -31,8 +31,13 @@ class Instance {
     t.teardown(() => rmSync(this.#folder, { recursive: true, force: true }));
     for (const folder of ['root/etc/isthmus', 'root/run', 'bin', 'tmp'])
       mkdirSync(this.path(folder), { recursive: true });
-    this.command('systemctl', '[ "$1" != is-active ] || [ -e "$HERE/active" ]');
+    this.command(
+      'systemctl',
+      'case "$1" in is-active) [ -e "$HERE/active" ] ;; restart) [ ! -e "$HERE/broken" ] || [ "$2" != isthmus@gateway ] ;; esac',
+    );
     this.command('isthmus', '[ "$1" != check ] || [ ! -e "$HERE/faulty" ]');
+    this.command('id', 'false');
+    for (const name of ['useradd', 'chown']) this.command(name, '');
     this.command(
       'aws',
       `case "$1" in
@@ -63,7 +68,9 @@ esac`,
 
   /** Puts an archive of this version where the instance gets it, and its digest into the settings. */
   publish(version: string): void {
-    mkdirSync(this.path('isthmus/dist/src/cli'), { recursive: true });
+    for (const folder of ['dist/src/cli', 'deploy/systemd'])
+      mkdirSync(this.path(`isthmus/${folder}`), { recursive: true });
+    this.write('isthmus/deploy/systemd/isthmus@.service', `# ${version}\n`);
     this.write('isthmus/dist/src/cli/main.js', `// ${version}\n`);
     execFileSync('tar', ['-czf', this.path('package.tar.gz'), '-C', this.#folder, 'isthmus']);
     const digest = createHash('sha256')
@@ -87,7 +94,10 @@ esac`,
       ISTHMUS_ROOT: this.path('root'),
       ISTHMUS_SETTINGS: this.path('instance.env'),
     };
-    const { status, stdout, stderr } = spawnSync('bash', [SCRIPT, order], { env, encoding: 'utf8' });
+    const { status, stdout, stderr } = spawnSync('sh', ['-c', `umask 077; exec bash '${SCRIPT}' ${order}`], {
+      env,
+      encoding: 'utf8',
+    });
     const calls = existsSync(this.path('calls')) ? this.read('calls').trimEnd().split('\n') : [];
     return { status, output: stdout + stderr, calls };
   }
@@ -101,15 +111,20 @@ test('the first boot installs the package, closes the host and starts the gatewa
   t.deepEqual(
     calls.filter((call) => call.startsWith('systemctl')),
     [
+      'systemctl daemon-reload',
       'systemctl enable isthmus-firewall',
       'systemctl restart isthmus-firewall',
       'systemctl disable --now sshd',
-      'systemctl enable isthmus',
-      'systemctl restart isthmus',
+      'systemctl enable isthmus@gateway',
+      'systemctl restart isthmus@gateway',
     ],
   );
-  t.true(calls.indexOf('systemctl restart isthmus-firewall') < calls.indexOf('systemctl restart isthmus'));
+  t.true(calls.indexOf('systemctl restart isthmus-firewall') < calls.indexOf('systemctl restart isthmus@gateway'));
   t.is(calls.at(-1), 'isthmus status');
+  for (const path of ['usr/lib/isthmus', 'usr/lib/isthmus/dist', 'etc/systemd/system/isthmus@.service'])
+    t.is(statSync(instance.path(`root/${path}`)).mode & 0o044, 0o044, `${path}: the gateway's user may read it`);
+  t.is(instance.read('root/etc/systemd/system/isthmus@.service'), '# 1.0.0\n');
+  t.true(calls.some((call) => call.startsWith('useradd --system ') && call.endsWith(' isthmus')));
   t.deepEqual(execFileSync('ls', [instance.path('tmp')], { encoding: 'utf8' }), '', 'nothing is left behind');
 });
 
@@ -122,6 +137,7 @@ test('the PSK goes from Secrets Manager, in its own region, into a closed file a
   t.is(instance.read(kept).trim(), PSK);
   t.is(statSync(instance.path(kept)).mode & 0o777, 0o600);
   t.is(statSync(instance.path('root/run/isthmus-psk')).mode & 0o777, 0o700);
+  t.true(calls.includes(`chown --recursive isthmus: ${instance.path('root/run/isthmus-psk')}`));
   t.false([output, ...calls].join().includes(PSK));
 });
 
@@ -149,11 +165,11 @@ test('an update of the stack reloads, and restarts only for another package', (t
   const same = instance.run('apply');
   t.is(same.status, 0, same.output);
   t.true(same.calls.includes('isthmus reload'));
-  t.false(same.calls.some((call) => call.startsWith('aws s3') || call === 'systemctl restart isthmus'));
+  t.false(same.calls.some((call) => call.startsWith('aws s3') || call === 'systemctl restart isthmus@gateway'));
   instance.publish('1.1.0');
   const newer = instance.run('apply');
   t.is(newer.status, 0, newer.output);
-  t.true(newer.calls.includes('systemctl restart isthmus'));
+  t.true(newer.calls.includes('systemctl restart isthmus@gateway'));
   t.is(instance.read('root/usr/bin/isthmus'), '// 1.1.0\n');
 });
 
@@ -164,8 +180,28 @@ test('a configuration with a fault leaves the gateway as it is', (t) => {
   instance.write('faulty', '');
   const { status, calls } = instance.run('apply');
   t.is(status, 1);
-  t.false(calls.some((call) => call === 'isthmus reload' || call === 'systemctl restart isthmus'));
+  t.false(calls.some((call) => call === 'isthmus reload' || call === 'systemctl restart isthmus@gateway'));
   t.regex(instance.read('root/run/isthmus-failure'), /configuration is refused/);
+});
+
+test('a package that came with a fault in the configuration is started once that is mended', (t) => {
+  const instance = new Instance(t);
+  instance.run('apply');
+  instance.write('active', '');
+  instance.write('faulty', '');
+  instance.publish('1.1.0');
+  t.is(instance.run('apply').status, 1);
+  rmSync(instance.path('faulty'));
+  t.true(instance.run('apply').calls.includes('systemctl restart isthmus@gateway'));
+  t.true(instance.run('apply').calls.includes('isthmus reload'));
+});
+
+test('a gateway that does not start is the failure that is reported, with what it said', (t) => {
+  const instance = new Instance(t);
+  instance.command('journalctl', 'printf "ISTHMUS_TUN: no TUN\\nfailed\\n"');
+  instance.write('broken', '');
+  t.is(instance.run('apply').status, 1);
+  t.is(instance.read('root/run/isthmus-failure'), 'the gateway does not start: ISTHMUS_TUN: no TUN failed \n');
 });
 
 test('a restart does without Secrets Manager, a boot does not', (t) => {

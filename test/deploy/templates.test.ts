@@ -339,10 +339,13 @@ test("each side's configuration is good, and they fit together", (t) => {
   t.true('faults' in wrong && wrong.faults[0].line > 1);
 });
 
+/** What others may read: units, and the configuration, which says only where the PSK is. */
+const OPEN = /\/systemd\/|gateway\.yaml$/;
+
 test('files of the instance are closed where others have no business', (t) => {
   for (const each of stacks()) {
     for (const [path, { mode }] of Object.entries(instanceFiles(each)))
-      t.is(mode, /\/system\//.test(path) ? '000644' : /\/sbin\//.test(path) ? '000755' : '000600', path);
+      t.is(mode, /\/sbin\//.test(path) ? '000755' : OPEN.test(path) ? '000644' : '000600', path);
     t.true(instanceFiles(each)['/etc/isthmus/instance.env'].content.includes(`PACKAGE_SHA256="${SHA256}"\n`));
   }
 });
