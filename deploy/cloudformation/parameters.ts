@@ -93,7 +93,7 @@ const COMMON: Readonly<Record<string, CfnParameterProps>> = {
   ListenPort: {
     type: 'Number',
     default: 51820,
-    minValue: 1,
+    minValue: 1024,
     maxValue: 65535,
     description: 'UDP port of the gateway that is called: the same on both sides',
   },
