@@ -2,7 +2,7 @@ import tseslint from 'typescript-eslint';
 import prettier from 'eslint-config-prettier';
 
 /** The folders whose code takes clock, timers, randomness and environment as parameters (sans-IO). */
-const sansIo = ['src/wire/**', 'src/noise/**', 'src/session/**', 'src/routing/**', 'src/policy/**'];
+const sansIo = ['src/wire/**', 'src/noise/**', 'src/session/**', 'src/routing/**', 'src/policy/**', 'src/peering/**'];
 
 export default tseslint.config(
   { ignores: ['dist/', 'build/', 'node_modules/', 'native/build*/'] },

@@ -62,6 +62,10 @@ export const ERRORS = {
   },
   ISTHMUS_DATA_PLANE: { exit: EXIT.software, meaning: 'A data-plane thread ended by itself.' },
   ISTHMUS_RELOAD: { exit: EXIT.failure, meaning: 'A configuration that cannot be changed to; the old one stays.' },
+  ISTHMUS_STATE: {
+    exit: EXIT.failure,
+    meaning: 'The state of requested peerings cannot be read or written, or is of a running gateway.',
+  },
   ISTHMUS_NO_GATEWAY: {
     exit: EXIT.unavailable,
     meaning: 'No running gateway answers, or it is not clear which is meant.',
