@@ -1,6 +1,6 @@
 /** Asking a running gateway, by its local API. */
 import { readdirSync } from 'node:fs';
-import { callApi, streamApi } from '../control/api.ts';
+import { callApi, postApi, streamApi } from '../control/api.ts';
 import { ERRORS, IsthmusError } from '../gateway/errors.ts';
 import type { ErrorCode } from '../gateway/errors.ts';
 import { RUN_FOLDER } from '../gateway/host.ts';
@@ -12,6 +12,12 @@ import { RUN_FOLDER } from '../gateway/host.ts';
 export async function askGateway(name: string | undefined, method: 'GET' | 'POST', call: string): Promise<unknown> {
   const path = socketOf(name);
   return bodyOf(await callApi(path, method, call).catch((error: unknown) => fail(path, error)));
+}
+
+/** The same for a call such as `/v1/peerings/accept`, that comes with JSON. */
+export async function tellGateway(name: string | undefined, call: string, body: object): Promise<unknown> {
+  const path = socketOf(name);
+  return bodyOf(await postApi(path, call, body).catch((error: unknown) => fail(path, error)));
 }
 
 /** The lines of the answer to a call such as `/v1/trace/live`, as they come. Throws as `askGateway` does. */

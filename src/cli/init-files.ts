@@ -77,12 +77,12 @@ acls:
 `;
 }
 
-function flowList(texts: readonly string[]): string {
+export function flowList(texts: readonly string[]): string {
   return `[${texts.map(quoted).join(', ')}]`;
 }
 
 /** Text that YAML could take for something else goes in quotes: a name of digits, IPv6 in a flow list. */
-function quoted(text: string): string {
+export function quoted(text: string): string {
   const ipv4 = /^\d+(\.\d+){3}[/:]\d+$/.test(text);
   const word = /^[a-z][a-z0-9.-]*$/i.test(text) && !/^(true|false|null)$/i.test(text);
   return ipv4 || word ? text : JSON.stringify(text);

@@ -9,6 +9,8 @@ import { encodeKey } from '../gateway/secrets.ts';
 import { formatPrefix } from '../gateway/text.ts';
 import type { InitAnswers } from './init-files.ts';
 import { configurationText, overlayPair } from './init-files.ts';
+import { writeGateway } from './init-gateway.ts';
+import type { GatewayOptions } from './init-gateway.ts';
 import { writePrivateFiles } from './output.ts';
 
 const DEFAULT_PORT = '51820';
@@ -73,15 +75,20 @@ interface InitOptions extends Readonly<Record<string, unknown>> {
 
 export function command(): Command {
   const init = new Command('init')
-    .summary('write the configuration of both sides of a peering')
+    .summary('write the configuration of both sides of a peering, or of one gateway')
     .description(
       'Makes a pre-shared key and writes the configuration files of the two gateways of a peering. ' +
-        'Asks for what no option gives.',
+        'Asks for what no option gives. With --name it writes the file of one gateway, for peerings that are requested ' +
+        'and accepted while it runs, and asks nothing.',
     );
   for (const { flags, description, default: fallback } of QUESTIONS) {
     init.option(flags, fallback === undefined ? description : `${description} (default: ${fallback})`);
   }
   return init
+    .option('--name <name>', 'one gateway alone, with this name')
+    .option('--subnets <cidrs>', 'with --name: CIDRs of the VPC behind it, comma-separated')
+    .option('--endpoint <host[:port]>', 'with --name: where others call it; left out where it only accepts')
+    .option('--interface <name>', 'with --name: its TUN (default: ist0)')
     .option('--dir <directory>', 'where the files are written', '.')
     .option('-y, --yes', 'take the defaults and ask nothing')
     .option('-f, --force', 'replace files that are already there')
@@ -92,12 +99,17 @@ Example:
   isthmus init --names ningxia,beijing --server-endpoint 203.0.113.7 \\
     --server-subnets 172.31.0.0/16 --client-subnets 192.168.0.0/16 --yes
 
-writes ningxia.yaml, beijing.yaml and ningxia-beijing.psk, each readable by you alone.`,
+writes ningxia.yaml, beijing.yaml and ningxia-beijing.psk, each readable by you alone.
+
+  isthmus init --name ningxia --subnets 172.31.0.0/16 --endpoint 203.0.113.7
+
+writes ningxia.yaml, for isthmus up and isthmus peering.`,
     )
     .action(writeBothSides);
 }
 
-async function writeBothSides(options: InitOptions): Promise<void> {
+async function writeBothSides(options: InitOptions & GatewayOptions): Promise<void> {
+  if (options.name !== undefined) return writeGateway(options);
   const texts = await answer(options);
   const [server, client] = names(texts['names']);
   const answers: InitAnswers = {

@@ -14,6 +14,8 @@ const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
   status: async () => (await import('./status.ts')).command(),
   rules: async () => (await import('./rules.ts')).command(),
   routes: async () => (await import('./routes.ts')).command(),
+  peering: async () => (await import('./peering.ts')).command(),
+  audit: async () => (await import('./audit.ts')).command(),
   device: async () => (await import('./device.ts')).command(),
   init: async () => (await import('./init.ts')).command(),
   check: async () => (await import('./check.ts')).command(),
@@ -44,6 +46,8 @@ To join two VPCs:
   isthmus reload     has it take up its changed configuration
   isthmus rules      shows its rules with their hits
   isthmus routes     shows its route tables
+  isthmus peering    requests, accepts and deletes peerings while it runs
+  isthmus audit      shows who did so
   isthmus export-wg  writes the file with which a stock WireGuard takes one of the sides`,
     );
   for (const command of await Promise.all(loaders.map((load) => load()))) program.addCommand(inherit(command, program));
@@ -53,6 +57,7 @@ To join two VPCs:
 
 /** Commands made apart do not take the program's settings by themselves. */
 function inherit(command: Command, program: Command): Command {
+  for (const part of command.commands) inherit(part, program);
   return command.copyInheritedSettings(program).exitOverride();
 }
 

@@ -21,7 +21,9 @@ import { listenUnix } from '../nic/native.ts';
 import { FlowLogs } from '../observe/flow-logs.ts';
 import { MetricsServer } from '../observe/metrics-server.ts';
 import { StatusPage } from '../observe/page-server.ts';
+import { Peerings } from '../gateway/peerings.ts';
 import { createLog, type LogFormat } from './log.ts';
+import { statePath } from './state.ts';
 import { Supervisor } from './supervisor.ts';
 import { packageVersion } from './version.ts';
 
@@ -33,6 +35,7 @@ interface UpOptions {
   readonly logFormat?: LogFormat;
   readonly pcap?: string;
   readonly keep?: true;
+  readonly stateDir?: string;
 }
 
 export function command(): Command {
@@ -51,6 +54,10 @@ export function command(): Command {
         'json',
         'journal',
       ]),
+    )
+    .option(
+      '--state-dir <directory>',
+      'where requested peerings are kept (default: STATE_DIRECTORY, or /var/lib/isthmus)',
     )
     .option('--pcap <file>', 'write every packet of the overlay, before it is judged, to a pcap file (slow)')
     .option('--keep', 'have systemd keep the interface over a restart (FileDescriptorStoreMax=)')
@@ -85,18 +92,31 @@ async function up(file: string, options: UpOptions): Promise<void> {
   const descriptor = supervisor.takeDescriptor(name);
   const handover = { descriptor, keep: (fd: number) => supervisor.keepDescriptor(name, fd) };
   const capture = options.pcap ?? '';
-  const gateway = await Gateway.start(config, { log: noted, capture, flowLogs, handover: options.keep && handover });
+  const peerings = new Peerings(statePath(config.name, options.stateDir), config, noted, () => Date.now());
   try {
-    await run({ gateway, file, config, stopped, log, level: options.logLevel, supervisor, events });
+    const gateway = await Gateway.start(peerings.config, {
+      log: noted,
+      capture,
+      flowLogs,
+      handover: options.keep && handover,
+      hear: (peering, payload) => peerings.hear(peering, payload),
+    });
+    try {
+      peerings.attach(gateway);
+      await run({ gateway, peerings, file, config, stopped, log, level: options.logLevel, supervisor, events });
+    } finally {
+      supervisor.stopping();
+      await gateway.close();
+    }
   } finally {
-    supervisor.stopping();
-    await gateway.close();
+    peerings.close();
   }
   log.info('closed');
 }
 
 interface Run {
   readonly gateway: Gateway;
+  readonly peerings: Peerings;
   readonly file: string;
   readonly config: GatewayConfig;
   readonly stopped: Promise<unknown>;
@@ -111,13 +131,13 @@ interface Run {
 const LOOK = 1000;
 
 /** Serves the gateway's sockets and obeys signals until it ends. Throws if it ended by a fault, or a socket can't be made. */
-async function run({ gateway, file, config, stopped, log, level, supervisor, events }: Run): Promise<void> {
+async function run({ gateway, peerings, file, config, stopped, log, level, supervisor, events }: Run): Promise<void> {
   const name = config.interface;
   const metrics = new MetricsServer({ status: () => gateway.status(), version: packageVersion() });
   const change = async (next: GatewayConfig): Promise<readonly Change[]> => {
     const moved = await metricsAt(metrics, next.metrics, target);
     try {
-      const changes = await gateway.reload(next);
+      const changes = await peerings.reload(next);
       moved.commit();
       log.level = level ?? next.logLevel;
       return changes;
@@ -127,7 +147,7 @@ async function run({ gateway, file, config, stopped, log, level, supervisor, eve
     }
   };
   const reload = async (dryRun: boolean): Promise<readonly Change[]> => {
-    if (dryRun) return gateway.difference(loadConfig(file, process.env));
+    if (dryRun) return gateway.difference(peerings.with(loadConfig(file, process.env)));
     supervisor.reloading();
     try {
       return await change(loadConfig(file, process.env));
@@ -148,6 +168,7 @@ async function run({ gateway, file, config, stopped, log, level, supervisor, eve
     reload,
     trace: (query) => gateway.trace(query),
     follow: (query) => gateway.follow(query),
+    peerings,
   };
   const apiPath = `${RUN_FOLDER}/${name}.sock`;
   const api = await made(apiPath, serveApi(apiPath, target));

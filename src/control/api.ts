@@ -3,13 +3,16 @@
  *
  * docs/api.yaml describes every call and answer.
  */
+import { once } from 'node:events';
 import { mkdirSync, rmSync } from 'node:fs';
 import { createServer, request } from 'node:http';
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import { dirname } from 'node:path';
 import { createInterface } from 'node:readline';
+import { text } from 'node:stream/consumers';
 import type { Change } from '../gateway/difference.ts';
 import type { EventsAnswer } from '../gateway/events.ts';
+import { IsthmusError } from '../gateway/errors.ts';
 import type { LiveEnd, LiveStep } from '../gateway/live.ts';
 import type { FlowQuery, FlowsAnswer } from '../gateway/flow-top.ts';
 import type { RuleStatus } from '../gateway/rules.ts';
@@ -17,6 +20,8 @@ import type { GatewayStatus, RoutesStatus } from '../gateway/status.ts';
 import { numberParameter } from '../gateway/parameters.ts';
 import { flowQuery } from './flow-query.ts';
 import type { TraceAnswer } from '../gateway/trace.ts';
+import { PEERING_CALLS } from './peering-calls.ts';
+import type { PeeringsTarget } from './peering-calls.ts';
 import { isAnswered } from './uapi-socket.ts';
 
 export interface ApiTarget {
@@ -33,6 +38,7 @@ export interface ApiTarget {
   trace(query: URLSearchParams): TraceAnswer;
   /** Follows what the query says. */
   follow(query: URLSearchParams): AsyncIterable<LiveStep | LiveEnd | undefined>;
+  readonly peerings: PeeringsTarget;
 }
 
 /** The process behind the gateway. */
@@ -52,6 +58,9 @@ export interface RulesAnswer {
 export interface ReloadAnswer {
   readonly changes: readonly Change[];
 }
+
+/** Characters that a call may come with. */
+const BODY_MOST = 65_536;
 
 /** Serves the API at `path`. What a gateway that was killed left there is taken away. Throws if one that runs is there. */
 export async function serveApi(path: string, target: ApiTarget): Promise<Server> {
@@ -127,16 +136,34 @@ export const STREAMS: Readonly<
   'GET /v1/trace/live': (target, query) => target.follow(query),
 };
 
-async function answer(
-  { method = '', url = '' }: IncomingMessage,
-  target: ApiTarget,
-  response: ServerResponse,
-): Promise<void> {
+async function answer(incoming: IncomingMessage, target: ApiTarget, response: ServerResponse): Promise<void> {
+  const { method = '', url = '' } = incoming;
   const [path, query] = url.split('?', 2);
   const call = `${method} ${path}`;
-  if (Object.hasOwn(STREAMS, call)) return stream(response, STREAMS[call](target, new URLSearchParams(query)));
+  const parameters = new URLSearchParams(query);
+  if (Object.hasOwn(STREAMS, call)) return stream(response, STREAMS[call](target, parameters));
+  if (Object.hasOwn(PEERING_CALLS, call)) {
+    return send(response, 200, await PEERING_CALLS[call](target.peerings, parameters, await bodyOf(incoming)));
+  }
   const { status, body } = await answerCall(target, method, url);
   send(response, status, body);
+}
+
+/** The JSON that came with a call; undefined without any. Throws `ISTHMUS_USAGE`. */
+async function bodyOf(incoming: IncomingMessage): Promise<unknown> {
+  let said = '';
+  for await (const chunk of incoming.setEncoding('utf8') as AsyncIterable<string>) {
+    said += chunk;
+    if (said.length > BODY_MOST) {
+      throw new IsthmusError('ISTHMUS_USAGE', `the body is longer than ${BODY_MOST} characters`);
+    }
+  }
+  if (said === '') return undefined;
+  try {
+    return JSON.parse(said);
+  } catch {
+    throw new IsthmusError('ISTHMUS_USAGE', 'the body is no JSON');
+  }
 }
 
 /** Writes a line of JSON for each item, until there are no more or nobody reads. A fault before the first is the answer. */
@@ -194,4 +221,12 @@ export function callApi(
     asked.on('timeout', () => asked.destroy(Object.assign(new Error('no answer'), { code: 'ETIMEDOUT' })));
     asked.end();
   });
+}
+
+/** Makes one call of a gateway's API that comes with JSON. Answers and throws as `callApi` does. */
+export async function postApi(path: string, call: string, body: object): Promise<{ status: number; body: unknown }> {
+  const asked = request({ socketPath: path, method: 'POST', path: call });
+  asked.end(JSON.stringify(body));
+  const [response] = (await once(asked, 'response')) as [IncomingMessage];
+  return { status: response.statusCode ?? 0, body: JSON.parse(await text(response)) };
 }

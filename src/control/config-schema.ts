@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { PROBE_INTERVAL, UP_AFTER } from '../gateway/config.ts';
+import { PROBE_INTERVAL, QUOTA, UP_AFTER } from '../gateway/config.ts';
 import type { CipherChoice, Listen, MetricsListen, Mode } from '../gateway/config.ts';
 import { IsthmusError } from '../gateway/errors.ts';
 import { DEFAULT_FLOW_FORMAT } from '../gateway/flow-fields.ts';
@@ -72,6 +72,8 @@ export const gatewaySchema = mapping({
   interface: leaf(text.interfaceName).default('ist0'),
   address: oneOrMany(text.networkAddress).default(none),
   listen: leaf(text.listen).default({ address: undefined, port: 51820 } satisfies Listen),
+  endpoint: leaf(text.endpoint).optional(),
+  peering_quota: leaf((value) => text.integer(value, 1, QUOTA.activeMost)).default(QUOTA.active),
   metrics: metrics.optional(),
   mtu: leaf(text.mtu).default('auto'),
   subnets: oneOrMany(text.cidr).default(none),

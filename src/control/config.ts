@@ -166,6 +166,8 @@ function build(raw: RawConfig, secrets: Secrets, lists: PrefixLists, yaml: YamlS
     interface: gateway.interface,
     addresses: gateway.address,
     listen: gateway.listen,
+    endpoint: gateway.endpoint,
+    peeringQuota: gateway.peering_quota,
     metrics: gateway.metrics && { ...gateway.metrics, token: secrets.get('gateway.metrics.token') },
     mtu: gateway.mtu,
     subnets: gateway.subnets,

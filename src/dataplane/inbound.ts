@@ -7,7 +7,7 @@
  *   4. replay     the counter must be new; then the sender is who it says, and may have moved (roaming)
  *   5. unpad      a keepalive ends here
  *   6. coalesce   runs of one flow of one peer become one super-packet
- *   7. decide     probes of the path end here; else where it goes and whether it may (verdict.ts); some senders are told why not (answers.ts)
+ *   7. decide     probes of the path and what its gateway says of the peering end here; else where it goes and whether it may (verdict.ts); some senders are told why not (answers.ts)
  *   8. clamp      in a gateway, a SYN's segment size is lowered to what the tunnel carries
  *   9. shape      what is beyond the peering's rate waits, and is coalesced and goes on when its turn comes
  *  10. write      to the TUN, or hand on to the outbound thread what goes to another peer
@@ -27,6 +27,7 @@ import { LOCAL } from '../routing/target.ts';
 import { Answers } from './answers.ts';
 import { COUNTER, countDrop, rowOf } from './counters.ts';
 import type { Counters } from './counters.ts';
+import { CONTROLLED, ControlReader } from './control.ts';
 import { MAX_QUEUED_HANDSHAKES, SHARED } from './messages.ts';
 import type { InboundOrder, Report } from './messages.ts';
 import type { LiveTrace } from './live.ts';
@@ -65,6 +66,8 @@ export class Inbound {
   readonly #verdict: Verdict;
   readonly #seen: Seen;
   readonly #live: LiveTrace;
+  /** Undefined: a plain device, to which all packets are the user's. */
+  #control: ControlReader | undefined;
   readonly #pacing: Pacing;
   readonly #shaping: Shaping;
   readonly #answers: Answers;
@@ -143,6 +146,9 @@ export class Inbound {
         break;
       case 'probes':
         this.#probes = new ProbeReader(order.memory, order.addresses);
+        break;
+      case 'control':
+        this.#control = new ControlReader();
         break;
       case 'peer':
         this.#stages.apply(order);
@@ -333,7 +339,7 @@ export class Inbound {
     const isParsed = packet.parse(slab, offset, rows[at + ROW.length]);
     let reason = packet.fault;
     if (isParsed) {
-      if (packet.icmpId !== 0 && this.#isProbe(offset, slot)) {
+      if ((packet.icmpId !== 0 && this.#isProbe(offset, slot)) || this.#isControl(offset, slot)) {
         groups[group + GROUP.verdict] = -1;
         return;
       }
@@ -403,6 +409,17 @@ export class Inbound {
     if (probed === PROBED.asked) this.#report({ type: 'probed', slot, answer: this.#probes.answer });
     if (probed === PROBED.limited) countDrop(this.#counters, slot, DROP['probe-limited'], 1);
     return probed !== PROBED.no;
+  }
+
+  /** Whether the packet was what the peer's gateway says of the peering, which needs no route and no source of the peer's. */
+  #isControl(offset: number, slot: number): boolean {
+    const control = this.#control;
+    if (control === undefined) return false;
+    const { slab, clock } = this.#queue;
+    const controlled = control.read(this.#packet, slab, offset, slot, clock[0]);
+    if (controlled === CONTROLLED.heard) this.#report({ type: 'control', slot, payload: control.payload });
+    if (controlled === CONTROLLED.limited) countDrop(this.#counters, slot, DROP['control-limited'], 1);
+    return controlled !== CONTROLLED.no;
   }
 
   #answer(reason: number, offset: number, slot: number): void {

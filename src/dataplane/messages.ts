@@ -45,7 +45,7 @@ export type OutboundOrder =
   | { type: 'sendKey'; slot: number; key: KeyHandle; receiver: number; expiresAt: number; first?: Counter }
   | { type: 'sendKeyGone'; slot: number; key: KeyHandle }
   | { type: 'keepalive'; slot: number }
-  /** Send a probe to the peer, or, with `sequence` -1, the answer to one. */
+  /** Send a probe to the peer, or, with `sequence` -1, the answer to one or what else the gateway itself has to say. */
   | { type: 'probe'; slot: number; packet: Uint8Array; sequence: number }
   | { type: 'discardStaged'; slot: number };
 
@@ -53,7 +53,9 @@ export type InboundOrder =
   | SharedOrder
   /** Open messages to `index` by this key. `confirmed`: an initiator's; a responder's waits for its first message. */
   | { type: 'receiveKey'; slot: number; key: KeyHandle; index: number; confirmed: boolean; expiresAt: number }
-  | { type: 'receiveKeyGone'; index: number };
+  | { type: 'receiveKeyGone'; index: number }
+  /** From now on what the peers' gateways say about their peerings is for the main thread. */
+  | { type: 'control' };
 
 /** A data-plane thread to the main thread. */
 export type Report =
@@ -69,6 +71,8 @@ export type Report =
   | { type: 'confirmed'; slot: number; index: number }
   /** The peer asked whether the path is alive, and this is the answer. No further one before this is taken. */
   | { type: 'probed'; slot: number; answer: Uint8Array }
+  /** What the peer's gateway says about the peering. */
+  | { type: 'control'; slot: number; payload: Uint8Array }
   | { type: 'tunFailed'; error: number };
 
 /** Words of the Int32Array that both sides of a thread share. */

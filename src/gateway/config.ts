@@ -14,6 +14,7 @@ export {
 } from '../routing/prefix.ts';
 export { takesTheRest } from '../policy/shaper.ts';
 export { DOWN_AFTER_PROBES, PROBE_INTERVAL, UP_AFTER } from '../session/liveness.ts';
+export { QUOTA } from '../peering/state.ts';
 export { comparePrefixes } from '../routing/route-table.ts';
 export { BLACKHOLE, BUNDLE, LOCAL } from '../routing/target.ts';
 
@@ -26,6 +27,10 @@ export interface GatewayConfig {
   /** Overlay addresses of this gateway, each with the length of its network: host bits are set. */
   readonly addresses: readonly Prefix[];
   readonly listen: Listen;
+  /** Where other gateways call this one, for the invitations that it makes. */
+  readonly endpoint: RemoteHost | undefined;
+  /** Requested peerings that may be active at once. */
+  readonly peeringQuota: number;
   /** Where metrics are served, if they are. */
   readonly metrics: MetricsConfig | undefined;
   /** Bytes of an overlay packet, or `auto`. */

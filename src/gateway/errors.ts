@@ -62,6 +62,13 @@ export const ERRORS = {
   },
   ISTHMUS_DATA_PLANE: { exit: EXIT.software, meaning: 'A data-plane thread ended by itself.' },
   ISTHMUS_RELOAD: { exit: EXIT.failure, meaning: 'A configuration that cannot be changed to; the old one stays.' },
+  ISTHMUS_PEERING: { exit: EXIT.failure, meaning: 'What is asked of a peering is not possible in its state.' },
+  ISTHMUS_PEERING_CONFLICT: {
+    exit: EXIT.config,
+    meaning: 'The configuration file leaves no room for a peering that was requested.',
+  },
+  ISTHMUS_INVITATION: { exit: EXIT.failure, meaning: 'Not an invitation to a peering, or a damaged one.' },
+  ISTHMUS_AUDIT: { exit: EXIT.failure, meaning: 'The audit log is not as it was written.' },
   ISTHMUS_STATE: {
     exit: EXIT.failure,
     meaning: 'The state of requested peerings cannot be read or written, or is of a running gateway.',

@@ -56,6 +56,8 @@ export interface GatewayOptions {
   readonly capture: string;
   /** Takes what is to be written of flows. */
   readonly flowLogs: FlowSink;
+  /** Is told what the gateway of a peering says about it. */
+  readonly hear?: (peering: string, payload: Uint8Array) => void;
   /** Where the process has a supervisor that keeps the interface for the next one. */
   readonly handover?: Handover | undefined;
 }
@@ -93,13 +95,14 @@ export class Gateway {
 
   /** Starts everything, or nothing: what was begun is taken back if a part fails. */
   static async start(config: GatewayConfig, options: GatewayOptions): Promise<Gateway> {
-    const { log, capture, flowLogs, handover } = options;
+    const { log, capture, flowLogs, handover, hear } = options;
     if (capture !== '') startCapture(capture);
     const kept = handover?.descriptor === undefined ? undefined : adoptInterface(handover.descriptor, config.interface);
     const tun = kept ?? openInterface(config.interface);
     const tunnel = await Tunnel.start({ tun, timing: timing(config.rekeyAfterMs), capture, log });
     const gateway = new Gateway(config, tunnel, log, flowLogs);
     gateway.#isSuccessor = kept !== undefined;
+    if (hear !== undefined) gateway.#listenTo(hear);
     try {
       await gateway.#begin();
       if (kept === undefined) handover?.keep(tun.fd);
@@ -314,6 +317,19 @@ export class Gateway {
         };
       }),
     };
+  }
+
+  /** Says something about a peering to its gateway, if there is a session; asks for one if there is none. */
+  say(peering: string, payload: Uint8Array): void {
+    const peer = this.#peerings.get(peering)?.peer;
+    if (peer !== undefined) this.tunnel.say(peer, payload);
+  }
+
+  #listenTo(hear: (peering: string, payload: Uint8Array) => void): void {
+    this.tunnel.listenTo((slot, payload) => {
+      const name = this.#names().get(slot);
+      if (name !== undefined) hear(name, payload);
+    });
   }
 
   /** The flows that carry most, of the last minute or two; flows are noted for a minute after. */

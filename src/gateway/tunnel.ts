@@ -11,6 +11,7 @@ import { SHARED } from '../dataplane/messages.ts';
 import type { LiveTraceData } from '../dataplane/live.ts';
 import type { InboundOrder, OutboundOrder, Report } from '../dataplane/messages.ts';
 import { publicBytes, type KeyPair } from '../noise/x25519.ts';
+import { writeControl } from '../wire/control.ts';
 import { answerTaken, createProbeMemory } from '../dataplane/probes.ts';
 import type { ProbeMemory } from '../dataplane/probes.ts';
 import type { AclProgram } from '../policy/acl.ts';
@@ -81,6 +82,7 @@ export class Tunnel {
   #nextSlot = 0;
   #receiving = 0;
   #mtu = 0;
+  #heard: (slot: number, payload: Uint8Array) => void = () => undefined;
   #name: string;
   #ticker: NodeJS.Timeout | undefined;
   /** Descriptors must be closed once: their numbers are soon another's. */
@@ -202,6 +204,17 @@ export class Tunnel {
   /** Sends a probe, which asks for a session where there is none. */
   probe(peer: Peer, packet: Uint8Array, sequence: number): void {
     this.#outbound.order({ type: 'probe', slot: peer.slot, packet, sequence });
+  }
+
+  /** From now on `hear` is told what the peers' gateways say about their peerings. */
+  listenTo(hear: (slot: number, payload: Uint8Array) => void): void {
+    this.#heard = hear;
+    this.#inbound.order({ type: 'control' });
+  }
+
+  /** Says something to the peer's gateway, which asks for a session where there is none; then it is not said. */
+  say(peer: Peer, payload: Uint8Array): void {
+    this.#outbound.order({ type: 'probe', slot: peer.slot, packet: writeControl(payload), sequence: -1 });
   }
 
   /** By slot, the peers' lists as the threads know them. */
@@ -382,6 +395,9 @@ export class Tunnel {
       case 'probed':
         if (this.probes !== undefined) answerTaken(this.probes, message.slot);
         this.#outbound.order({ type: 'probe', slot: message.slot, packet: message.answer, sequence: -1 });
+        break;
+      case 'control':
+        this.#heard(message.slot, message.payload);
         break;
       case 'tunFailed':
         // A deleted interface is noticed by the next tick.

@@ -25,6 +25,7 @@ export const DROP_REASONS = [
   'transit-queue-full',
   'answer-limited',
   'probe-limited',
+  'control-limited',
   'shaper-queue-full',
   'rate-exceeded',
   // a peer's session

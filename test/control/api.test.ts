@@ -4,14 +4,17 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import test, { type ExecutionContext } from 'ava';
-import { apiServer, callApi, CALLS, streamApi, STREAMS, type ApiTarget } from '../../src/control/api.ts';
+import { apiServer, callApi, CALLS, postApi, streamApi, STREAMS, type ApiTarget } from '../../src/control/api.ts';
+import { PEERING_CALLS } from '../../src/control/peering-calls.ts';
 import { IsthmusError } from '../../src/gateway/errors.ts';
 import type { Change } from '../../src/gateway/difference.ts';
 import type { GatewayEvent } from '../../src/gateway/events.ts';
 import type { FlowRow, FlowsAnswer } from '../../src/gateway/flow-top.ts';
 import type { LiveStep } from '../../src/gateway/live.ts';
 import type { TraceAnswer } from '../../src/gateway/trace.ts';
+import type { InvitationStatus, PeeringStatus } from '../../src/gateway/peering-status.ts';
 import type { GatewayStatus, RoutesStatus, RouteStatus, ShapeClassStatus } from '../../src/gateway/status.ts';
+import { nextEntry, headOf, EMPTY_HEAD } from '../../src/peering/audit.ts';
 import { PEER, STATUS } from '../observe/samples.ts';
 import { described, faultsOf } from './api-schema.ts';
 
@@ -74,6 +77,44 @@ const STEP: LiveStep = {
   ...{ destination: '192.168.1.10', destination_port: 443, icmp_type: -1, packets: 1, reason: null, rule: 'web/https' },
 };
 
+const PEERING: PeeringStatus = {
+  ...{
+    name: 'beijing',
+    id: 'pcx-00000000000000001',
+    origin: 'requested',
+    side: 'requester',
+    state: 'active',
+    message: '',
+  },
+  ...{ peer: 'beijing', peer_subnets: ['192.168.0.0/16'], subnets: ['172.31.0.0/16'], acl: 'web' },
+  ...{ endpoint: '203.0.113.7:51820', created_at: '2026-01-01T00:00:00.000Z', changed_at: '2026-01-01T00:00:00.000Z' },
+  ...{ expires_at: null, visible_until: null, data_path: 'up', last_handshake_s: 3 },
+};
+const FILED: PeeringStatus = {
+  ...{ ...PEERING, id: null, origin: 'file', side: null, peer: null, acl: null, endpoint: null },
+  ...{ created_at: null, changed_at: null, data_path: 'none', last_handshake_s: null },
+};
+const INVITATION: InvitationStatus = {
+  ...{ id: 'pcx-00000000000000001', from: 'ningxia', endpoint: '203.0.113.7:51820', subnets: ['172.31.0.0/16'] },
+  ...{ addresses: [], cipher: 'auto', expires_at: '2026-01-08T00:00:00.000Z', obstacle: null },
+};
+const ENTRY = nextEntry(EMPTY_HEAD, 1, 'local api', '{}');
+
+const PEERINGS: ApiTarget['peerings'] = {
+  list: () => [PEERING, FILED],
+  request: ({ name }) => Promise.resolve({ peering: { ...PEERING, name }, invitation: 'isthmus1-AA' }),
+  inspect: () => INVITATION,
+  accept: ({ name = 'beijing' }) => Promise.resolve({ ...PEERING, name }),
+  reject: () => Promise.resolve({ ...PEERING, state: 'rejected' }),
+  remove: (name) => Promise.resolve({ ...PEERING, name, state: 'deleting' }),
+  useAcl: (name, acl) => Promise.resolve({ ...PEERING, name, acl: acl === '' ? null : acl }),
+  audit: () => ({ head: headOf(ENTRY), entries: [ENTRY] }),
+  verify: (noted) => ({
+    ...{ ok: noted === undefined, head: headOf(ENTRY) },
+    fault: noted === undefined ? null : { number: 1, reason: 'entry 1 is another one than was noted' },
+  }),
+};
+
 /** The API of a gateway that answers with these, on a socket of its own. */
 async function served(t: ExecutionContext, target: Partial<ApiTarget>): Promise<string> {
   const folder = mkdtempSync(join(tmpdir(), 'isthmus-'));
@@ -88,6 +129,7 @@ async function served(t: ExecutionContext, target: Partial<ApiTarget>): Promise<
     flows: () => Promise.resolve(FLOWS),
     events: () => ({ events: [EVENT, { ...EVENT, peering: null }] }),
     follow: () => Readable.from([STEP, { lost: 0 }]),
+    peerings: PEERINGS,
     ...target,
   });
   server.listen(path);
@@ -100,7 +142,7 @@ async function served(t: ExecutionContext, target: Partial<ApiTarget>): Promise<
 }
 
 test('docs/api.yaml describes every call, and no other', (t) => {
-  t.deepEqual(described.sort(), [...Object.keys(CALLS), ...Object.keys(STREAMS)].sort());
+  t.deepEqual(described.sort(), [CALLS, PEERING_CALLS, STREAMS].flatMap((calls) => Object.keys(calls)).sort());
 });
 
 test('every answer is as docs/api.yaml says', async (t) => {
@@ -114,7 +156,7 @@ test('every answer is as docs/api.yaml says', async (t) => {
     shape: [{ direction: 'out', rate_bit: 1e9, burst_bytes: 125_000, classes: [SHAPE_CLASS] }],
   };
   const path = await served(t, { status: () => ({ ...STATUS, peers: [PEER, idle, inBundle] }) });
-  for (const [call, query] of [
+  for (const [call, query, body] of [
     ['GET /v1/status', ''],
     ['GET /v1/rules', ''],
     ['GET /v1/routes', ''],
@@ -126,9 +168,26 @@ test('every answer is as docs/api.yaml says', async (t) => {
     ['POST /v1/reload', ''],
     ['POST /v1/reload', '?dry_run=true'],
     ['POST /v1/reload', '?dry_run=false'],
-  ]) {
+    ['GET /v1/peerings', ''],
+    [
+      'POST /v1/peerings/request',
+      '',
+      { name: 'beijing', subnets: ['172.31.0.0/16'], peer_subnets: ['fd00::/8'], acl: 'web' },
+    ],
+    ['POST /v1/peerings/request', '', { name: 'beijing', endpoint: '[2001:db8::1]:51820', cipher: 'aes-256-gcm' }],
+    ['POST /v1/peerings/inspect', '', { invitation: 'isthmus1-AA' }],
+    ['POST /v1/peerings/accept', '', { invitation: 'isthmus1-AA', name: 'east', subnets: ['10.0.0.0/8'], acl: 'web' }],
+    ['POST /v1/peerings/reject', '', { invitation: 'isthmus1-AA' }],
+    ['POST /v1/peerings/delete', '', { name: 'beijing' }],
+    ['POST /v1/peerings/modify', '', { name: 'beijing', acl: null }],
+    ['GET /v1/audit', '?from=2&limit=10'],
+    ['GET /v1/audit/verify', ''],
+    ['GET /v1/audit/verify', `?head=1:${'0'.repeat(64)}`],
+  ] as const) {
     const [method, at] = call.split(' ');
-    const answer = await callApi(path, method as 'GET' | 'POST', at + query);
+    const answer = await (body === undefined
+      ? callApi(path, method as 'GET' | 'POST', at + query)
+      : postApi(path, at, body));
     t.is(answer.status, 200);
     t.deepEqual(faultsOf(call, answer), [], call);
   }
@@ -155,6 +214,34 @@ test('a refusal carries its code', async (t) => {
   const question = await callApi(path, 'GET', '/v1/flows?sort=colour');
   t.is(question.status, 422);
   t.deepEqual(faultsOf('GET /v1/flows', question), []);
+});
+
+test('what is asked of peerings is checked, and the fault named', async (t) => {
+  const path = await served(t, {});
+  for (const [call, body, message] of [
+    ['request', {}, /^name: is missing|^name: /],
+    ['request', { name: 'a b' }, /^name: .*wanted a name/],
+    ['request', { name: 'b', endpoint: 'x' }, /^endpoint: .*wanted host:port/],
+    ['request', { name: 'b', subnets: ['10.0.0.1/8'] }, /^subnets\.0: .*wanted 10\.0\.0\.0\/8/],
+    ['request', { name: 'b', subnets: [] }, /^subnets: /],
+    ['request', { name: 'b', colour: 'red' }, /colour/],
+    ['accept', { invitation: 1 }, /^invitation: /],
+    ['delete', undefined, /^the body: /],
+    ['modify', { name: 'b' }, /^acl: /],
+  ] as const) {
+    const at = `/v1/peerings/${call}`;
+    const answer = await (body === undefined ? callApi(path, 'POST', at) : postApi(path, at, body));
+    t.is(answer.status, 422);
+    t.deepEqual(faultsOf(`POST /v1/peerings/${call}`, answer), []);
+    const fault = answer.body as { code: string; message: string };
+    t.is(fault.code, 'ISTHMUS_USAGE');
+    t.regex(fault.message, message);
+  }
+  for (const call of ['/v1/audit?from=0', '/v1/audit?limit=x', '/v1/audit/verify?head=1']) {
+    t.is((await callApi(path, 'GET', call)).status, 422);
+  }
+  const long = await postApi(path, '/v1/peerings/inspect', { invitation: 'x'.repeat(70_000) });
+  t.regex((long.body as { message: string }).message, /longer than 65536/);
 });
 
 test('a call that there is not is answered so', async (t) => {

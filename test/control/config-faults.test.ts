@@ -7,7 +7,17 @@ const FAULTS: readonly (readonly [from: string, to: string, fault: string])[] = 
   [
     '  mtu: auto',
     '  mtu: auto\n  «subnet: [10.0.0.0/8]',
-    'gateway.subnet: unknown key "subnet" (did you mean "subnets"?); wanted name, interface, address, listen, metrics, mtu, subnets, rekey, flows, tcp_established_timeout, private_key, log_level, flow_logs, mode, route_table, propagate_to, security_groups, network_acl (ISTHMUS_CONFIG_UNKNOWN_KEY)',
+    'gateway.subnet: unknown key "subnet" (did you mean "subnets"?); wanted name, interface, address, listen, endpoint, peering_quota, metrics, mtu, subnets, rekey, flows, tcp_established_timeout, private_key, log_level, flow_logs, mode, route_table, propagate_to, security_groups, network_acl (ISTHMUS_CONFIG_UNKNOWN_KEY)',
+  ],
+  [
+    '  flows: 1024',
+    '  endpoint: «203.0.113.7',
+    'gateway.endpoint: "203.0.113.7" is no endpoint; wanted host:port such as 203.0.113.7:51820, [2001:db8::7]:51820 or vpn.example.com:51820 (ISTHMUS_CONFIG_ENDPOINT)',
+  ],
+  [
+    '  flows: 1024',
+    '  peering_quota: «126',
+    'gateway.peering_quota: is 126; wanted a whole number from 1 to 125 (ISTHMUS_CONFIG_VALUE)',
   ],
   [
     '  flows: 1024',

@@ -63,6 +63,8 @@ acls: {open: {default: allow, rules: [{action: deny}]}}`);
       interface: 'ist0',
       addresses: [],
       listen: { address: undefined, port: 51820 },
+      endpoint: undefined,
+      peeringQuota: 50,
       metrics: undefined,
       mtu: 'auto',
       subnets: [],

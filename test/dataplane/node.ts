@@ -38,6 +38,8 @@ export class Node implements Host {
   endpoint: Endpoint;
   /** The packets that came out of the TUN, in order. */
   readonly received: Uint8Array[] = [];
+  /** What gateways said about their peerings: the slot, and the bytes. */
+  readonly said: [slot: number, payload: Uint8Array][] = [];
   /** False: what the data plane reports waits. */
   hearing = true;
   /** True: the outbound direction does nothing, and what is handed on to it waits. */
@@ -308,6 +310,8 @@ export class Node implements Host {
       } else if (report.type === 'probed') {
         answerTaken(this.#probes!, report.slot);
         this.outbound.apply({ type: 'probe', slot: report.slot, packet: report.answer, sequence: -1 });
+      } else if (report.type === 'control') {
+        this.said.push([report.slot, report.payload]);
       } else if (report.type === 'confirmed') {
         this.#peers.get(report.slot)?.confirm(report.index >>> 0, now);
       }

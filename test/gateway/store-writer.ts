@@ -3,8 +3,9 @@
 // killed, and says last how many writes there were.
 //
 //   node store-writer.js DATABASE [N [half]]
-import { createRequire } from 'node:module';
-import { End, idOf } from '../peering/ends.ts';
+import { createRequire, syncBuiltinESMExports } from 'node:module';
+import { PeeringStore } from '../../src/gateway/peering-store.ts';
+import type { PeeringRecord } from '../../src/peering/record.ts';
 
 const [path, number, half] = process.argv.slice(2) as [string, string?, string?];
 const fs = createRequire(import.meta.url)('node:fs') as Record<string, (...args: unknown[]) => unknown>;
@@ -12,14 +13,8 @@ const say = fs['writeSync'];
 let writes = 0;
 
 const WRITES = [
-  'openSync',
-  'writeSync',
-  'ftruncateSync',
-  'fsyncSync',
-  'unlinkSync',
-  'mkdirSync',
-  'rmdirSync',
-  'chmodSync',
+  ...['openSync', 'writeSync', 'writeFileSync', 'copyFileSync', 'linkSync', 'renameSync', 'rmSync', 'unlinkSync'],
+  ...['ftruncateSync', 'fsyncSync', 'mkdirSync', 'rmdirSync', 'chmodSync'],
 ];
 for (const name of WRITES) {
   const original = fs[name];
@@ -33,17 +28,14 @@ for (const name of WRITES) {
     return original(...args);
   };
 }
+syncBuiltinESMExports();
 
-const { PeeringStore } = await import('../../src/gateway/peering-store.ts');
 const store = PeeringStore.open(path);
 say(1, 'open\n');
-const end = new End('a', ['172.31.0.0/16']);
-for (let count = 1; count <= 2; count++) {
-  end.request({ id: idOf(count), name: `p${count}` });
-  const record = end.get(idOf(count));
-  const change = { record, who: 'local api', at: count, what: { count, filler: 'x'.repeat(3000) } };
-  store.apply([change, { ...change, what: { again: count } }], count === 2 ? [idOf(1)] : []);
-  say(1, `${count}\n`);
-}
+// All that a store knows of a record is its id.
+const record = { id: 'pcx-1', createdAt: 1 } as PeeringRecord;
+const change = { record, who: 'local api', at: 1, what: { filler: 'x'.repeat(3000) } };
+store.apply([change, { ...change, what: { again: true } }]);
+say(1, 'applied\n');
 store.close();
 say(1, `closed ${writes}\n`);

@@ -22,6 +22,7 @@ export const MEANINGS: Readonly<Record<Exclude<DropReason, 'none'>, string>> = {
   'transit-queue-full': 'From peering to peering, faster than it goes out.',
   'answer-limited': 'One ICMP answer too many.',
   'probe-limited': 'One probe too many.',
+  'control-limited': 'A message between the gateways of a peering, one too many for its time.',
   'shaper-queue-full': 'More than the rate of its class lets wait.',
   'rate-exceeded': 'More than the rate of its rule.',
   'no-endpoint': 'It is not known where the peer is.',

@@ -1,0 +1,116 @@
+/** `isthmus init --name`: the configuration of one gateway, whose peerings are requested and accepted while it runs. */
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import nacl from 'tweetnacl';
+import { cidr, endpoint, interfaceName, name, networkAddress } from '../control/config-text.ts';
+import type { RemoteHost } from '../gateway/config.ts';
+import { IsthmusError } from '../gateway/errors.ts';
+import { formatRemote } from '../gateway/peering-config.ts';
+import { formatPrefix } from '../gateway/text.ts';
+import { flowList, quoted } from './init-files.ts';
+import { writePrivateFiles } from './output.ts';
+
+export interface GatewayOptions {
+  readonly name?: string;
+  readonly subnets?: string;
+  readonly endpoint?: string;
+  readonly overlay?: string;
+  readonly interface?: string;
+  readonly dir: string;
+  readonly force?: true;
+}
+
+const DEFAULT_PORT = 51820;
+
+/** Writes the file. Throws `ISTHMUS_USAGE`, `ISTHMUS_FILE_EXISTS`, `ISTHMUS_FILE_WRITE`. */
+export function writeGateway(options: GatewayOptions): void {
+  const title = option('--name', options.name, name);
+  const subnets = option('--subnets', options.subnets, (text) => split(text).map((each) => formatPrefix(cidr(each))));
+  if (subnets.length === 0) throw new IsthmusError('ISTHMUS_USAGE', '--subnets: wanted at least one CIDR');
+  const called = options.endpoint === undefined ? undefined : option('--endpoint', options.endpoint, withPort);
+  const addresses =
+    options.overlay === undefined
+      ? [ownAddress()]
+      : option('--overlay', options.overlay, (text) => split(text).map((each) => formatPrefix(networkAddress(each))));
+  const device = option('--interface', options.interface ?? 'ist0', interfaceName);
+  const path = join(options.dir, `${title}.yaml`);
+  if (existsSync(path) && !options.force) {
+    throw new IsthmusError('ISTHMUS_FILE_EXISTS', `${path} is already there; nothing was written (--force replaces)`);
+  }
+  const text = fileText(title, device, addresses, subnets, called);
+  writePrivateFiles(new Map([[path, text]]), options.force === true);
+  process.stdout.write(nextSteps(title, path, called));
+}
+
+function option<T>(flag: string, text: string | undefined, read: (text: string) => T): T {
+  if (text === undefined) throw new IsthmusError('ISTHMUS_USAGE', `one gateway alone wants ${flag} too`);
+  try {
+    return read(text);
+  } catch (error) {
+    if (!(error instanceof IsthmusError)) throw error;
+    throw new IsthmusError('ISTHMUS_USAGE', `${flag}: ${error.message}`);
+  }
+}
+
+function withPort(text: string): RemoteHost {
+  return endpoint(/^(\[.*\]|[^:[\]]+)$/.test(text) ? `${text}:${DEFAULT_PORT}` : text);
+}
+
+/** One of the four million addresses of RFC 6598, which is nobody's network: two gateways hardly draw the same. */
+function ownAddress(): string {
+  const [a, b, c] = nacl.randomBytes(3);
+  return `100.${64 + (a & 63)}.${b}.${1 + (c % 254)}/32`;
+}
+
+function fileText(
+  title: string,
+  device: string,
+  addresses: readonly string[],
+  subnets: readonly string[],
+  called: RemoteHost | undefined,
+): string {
+  const where =
+    called === undefined
+      ? '# endpoint: vpn.example.com:51820   # where others call this gateway; wanted to request peerings, not to accept\n'
+      : `endpoint: ${quoted(formatRemote(called))}   # where others call this gateway\n`;
+  return `# ${title}: a gateway whose peerings are requested and accepted while it runs (isthmus peering). Every key: docs/configuration.md
+gateway:
+  name: ${quoted(title)}
+  interface: ${quoted(device)}
+  address: ${flowList(addresses)}
+  listen: ${called?.port ?? DEFAULT_PORT}
+  ${where}  subnets: ${flowList(subnets)}
+peerings: []                    # others can stand here too
+acls:
+  # The first rule that matches decides; what none matches is denied. Replies to what was allowed pass by themselves.
+  # "in" is what the other side starts, "out" what hosts here start. A peering takes one of these lists by --acl.
+  peers:
+    - {name: ping, action: allow, protocol: icmp}
+    - {name: started-here, action: allow, direction: out}
+    # Let the other side reach a service here:
+    # - {name: web, action: allow, direction: in, protocol: tcp, destination: ${quoted(subnets[0])}, ports: [80, 443]}
+`;
+}
+
+function split(text: string): string[] {
+  return text.split(/[\s,]+/).filter((part) => part !== '');
+}
+
+function nextSteps(title: string, path: string, called: RemoteHost | undefined): string {
+  const request =
+    called === undefined
+      ? ''
+      : `
+To ask another gateway for a peering (let UDP port ${called.port} in from it):
+  sudo isthmus peering request NAME --acl peers > invitation     (hand it over as a secret)
+`;
+  return `wrote ${path} (mode 0600)
+
+Next, on ${title}:
+  sudo isthmus up ${path}
+${request}
+To take up a request of another gateway:
+  sudo isthmus peering inspect < invitation
+  sudo isthmus peering accept --acl peers < invitation
+`;
+}
