@@ -47,6 +47,11 @@ export class Explainer {
       : verdict.inbound(packet, bytes, 0, from, seconds, 1);
   }
 
+  /** After `explain` that lets pass: the id of the rule that let the packet's flow begin, now or before; -1: none did. */
+  get begunBy(): number {
+    return this.#policy.begunBy;
+  }
+
   /** After `explain`: what each list said, at the first peering of the packet's way, or at the `second`. */
   decisions(second = false): Decisions {
     return this.#policy.decisions(second);

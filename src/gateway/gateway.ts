@@ -275,6 +275,10 @@ export class Gateway {
       names: this.#names(),
       peering: (name) => this.#peerStatus(this.#peerings.get(name)!),
       rule: (id) => ruleText(this.#rules.rule(id)!),
+      shape: (name, direction, rule) => {
+        const { slot } = this.#peerings.get(name)!.peer;
+        return this.#shapes.outlook(slot, direction, program.names[rule]);
+      },
       isTransitFull,
       seconds: Math.floor(bootTime() / 1000),
     });

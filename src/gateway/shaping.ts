@@ -1,5 +1,5 @@
 /** The shapes of a gateway's peerings: what the data plane is told of them, and what it has counted. */
-import { CLASS_COUNTER, createClassCounters } from '../policy/shaper.ts';
+import { CLASS_COUNTER, createClassCounters, queueLimit, takesTheRest } from '../policy/shaper.ts';
 import type { ShapeSpec } from '../policy/shaper.ts';
 import type { PeeringConfig } from './config.ts';
 import type { ShapeStatus } from './status.ts';
@@ -18,6 +18,13 @@ interface Shaped {
 }
 
 const DIRECTIONS = ['out', 'in'] as const;
+
+/** The class that a packet would be in: bytes that wait in it, and how many may. */
+export interface ShapeOutlook {
+  readonly name: string;
+  readonly queued: number;
+  readonly limit: number;
+}
 
 export class Shapes {
   readonly #order: ShapeOrder;
@@ -44,6 +51,18 @@ export class Shapes {
   /** The peer is gone, for the data plane too. */
   forget(slot: number): void {
     for (const direction of DIRECTIONS) this.#shaped[direction].delete(slot);
+  }
+
+  /** What the class of an unmarked packet holds, of a flow that the rule of this name let begin; undefined without a shape. */
+  outlook(slot: number, direction: (typeof DIRECTIONS)[number], rule: string | undefined): ShapeOutlook | undefined {
+    const shaped = this.#shaped[direction].get(slot);
+    if (shaped === undefined) return undefined;
+    const { rate, classes } = shaped.spec;
+    const byRule = classes.findIndex(({ rules = [] }) => rule !== undefined && rules.includes(rule));
+    const byDscp = classes.findIndex(({ dscp }) => dscp.includes(0));
+    const number = byRule >= 0 ? byRule : byDscp >= 0 ? byDscp : classes.findIndex(takesTheRest);
+    const queued = shaped.counters[number * CLASS_COUNTER.words + CLASS_COUNTER.queued];
+    return { name: classes[number].name, queued, limit: queueLimit(rate) };
   }
 
   status(slot: number): ShapeStatus[] {

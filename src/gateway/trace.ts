@@ -13,6 +13,7 @@ import { ICMP, ICMPV6, PROTOCOL, TCP_FLAG } from '../wire/packet.ts';
 import { IsthmusError } from './errors.ts';
 import { addressParameter, numberParameter, protocolParameter, unwanted } from './parameters.ts';
 import type { RuleStatus } from './rules.ts';
+import type { ShapeOutlook } from './shaping.ts';
 import type { PeerStatus, RoutesStatus } from './status.ts';
 
 /** The packet that is asked about. */
@@ -33,7 +34,7 @@ export interface TraceQuestion {
 }
 
 export interface TraceStep {
-  readonly step: 'attachment' | 'source' | 'route' | 'rules' | 'nat' | 'hops' | 'mtu' | 'peering';
+  readonly step: 'attachment' | 'source' | 'route' | 'rules' | 'nat' | 'hops' | 'mtu' | 'shape' | 'peering';
   /** False where the packet is dropped; then it is the last step. */
   readonly passes: boolean;
   readonly text: string;
@@ -60,6 +61,8 @@ export interface TraceSurroundings {
   peering(name: string): PeerStatus;
   /** A rule by its id: the list it is in, its name, and its line in the file. */
   rule(id: number): string;
+  /** What a shape holds at this moment, undefined where there is none. `rule`: the id of what let the flow begin, or -1. */
+  shape(peering: string, direction: 'out' | 'in', rule: number): ShapeOutlook | undefined;
   /** Whether the ring between the threads has no room. */
   readonly isTransitFull: boolean;
   /** Whole seconds of the data plane's clock. */
@@ -142,6 +145,7 @@ const STEP_OF: Readonly<Partial<Record<DropReason, TraceStep['step']>>> = {
   'blackhole-route': 'route',
   'ttl-expired': 'hops',
   'packet-too-big': 'mtu',
+  'shaper-queue-full': 'shape',
   'transit-queue-full': 'peering',
   'no-endpoint': 'peering',
 };
@@ -170,6 +174,8 @@ export function trace(question: TraceQuestion, around: TraceSurroundings): Trace
   const isTransit = from >= 0 && target !== LOCAL;
   const peer = target === LOCAL || toName === null ? undefined : around.peering(toName);
   let reason: DropReason | null = decided === 0 ? null : DROP_REASONS[decided];
+  const shapes = decided === 0 ? shapesOf(around, fromName, toName, isTransit) : [];
+  if (reason === null && shapes.some((each) => isFull(each, bytes.length))) reason = 'shaper-queue-full';
   if (reason === null && isTransit && around.isTransitFull) reason = 'transit-queue-full';
   if (reason === null && peer?.endpoint === null) reason = 'no-endpoint';
   const last = reason === null ? undefined : (STEP_OF[reason] ?? 'rules');
@@ -186,6 +192,7 @@ export function trace(question: TraceQuestion, around: TraceSurroundings): Trace
       () => (isTransit ? `${question.ttl} left, the gateway takes one` : `${question.ttl} left, none taken here`),
     ],
     ['mtu', () => `${bytes.length} bytes of at most ${around.mtu}${verdict.isTooBig ? ', sent in fragments' : ''}`],
+    ...(shapes.length === 0 ? [] : [['shape', () => shapes.map(shapeText).join('; ')] as const]),
     ['peering', () => peeringText(peer)],
   ];
   for (const [step, text] of all) {
@@ -246,12 +253,38 @@ function decisionsText(around: TraceSurroundings, decisions: Decisions, peering:
   return asked.map(([list, id]) => `${list}: ${id === BY_DEFAULT ? 'the default' : around.rule(id)}`).join(', ');
 }
 
+interface NamedOutlook extends ShapeOutlook {
+  readonly at: string;
+}
+
+/** The shapes on the packet's way. What goes on to another peering is told apart by its DSCP alone there. */
+function shapesOf(around: TraceSurroundings, from: string, to: string | null, isTransit: boolean): NamedOutlook[] {
+  const { begunBy } = around.explainer;
+  const at = (peering: string, direction: 'out' | 'in', rule: number): NamedOutlook[] => {
+    const outlook = around.shape(peering, direction, rule);
+    return outlook === undefined ? [] : [{ ...outlook, at: `${direction} by ${peering}` }];
+  };
+  return [
+    ...(from === 'local' ? [] : at(from, 'in', begunBy)),
+    ...(to === 'local' || to === null ? [] : at(to, 'out', isTransit ? -1 : begunBy)),
+  ];
+}
+
+function isFull({ queued, limit }: ShapeOutlook, bytes: number): boolean {
+  return queued > 0 && queued + bytes > limit;
+}
+
+function shapeText({ at, name, queued, limit }: NamedOutlook): string {
+  const waiting = queued === 0 ? 'nothing waits' : `${queued} bytes wait, of at most ${Math.floor(limit)}`;
+  return `${at}, class ${name}: ${waiting}`;
+}
+
 function peeringText(peer: PeerStatus | undefined): string {
   if (peer === undefined) return 'none: to the TUN';
   if (peer.endpoint === null) return `${peer.name} has no endpoint yet: it has to call`;
   const session =
     peer.last_handshake_s === null
-      ? 'no session yet, packets wait for one'
+      ? 'no session yet, packets wait for one; of more than 128 the oldest are dropped'
       : `handshake ${peer.last_handshake_s} s ago`;
   return `${peer.name} at ${peer.endpoint}, ${session}`;
 }

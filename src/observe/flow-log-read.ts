@@ -1,9 +1,10 @@
 /** The flows that carry most, out of the records of a flow log: ours, or one of AWS's. */
+import { contains } from '../gateway/config.ts';
 import { DEFAULT_FLOW_FORMAT, FLOW_FIELD_NAMES } from '../gateway/flow-fields.ts';
 import type { FlowField } from '../gateway/flow-fields.ts';
 import { IsthmusError } from '../gateway/errors.ts';
 import type { FlowQuery, FlowRow } from '../gateway/flow-top.ts';
-import { parsePrefix, prefixContains } from '../routing/prefix.ts';
+import { parsePrefix } from '../gateway/text.ts';
 import type { Prefix } from '../routing/prefix.ts';
 import { parseFlowHeader, parseFlowRecord } from './flow-log-format.ts';
 import type { FlowRecord } from './flow-log-format.ts';
@@ -170,7 +171,7 @@ class Reading {
     if (known !== undefined) return known;
     let fits = false;
     try {
-      fits = prefixContains(network, parsePrefix(address));
+      fits = contains(network, parsePrefix(address));
     } catch {
       // What is no address is in no network.
     }

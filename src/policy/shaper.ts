@@ -66,6 +66,11 @@ const QUEUE_MS = 100;
 const QUEUE_LEAST = 3 * 65_536;
 const QUEUE_MOST = 4 << 20;
 
+/** Bytes that may wait in each class of a shape of so many bytes per second. */
+export function queueLimit(rate: number): number {
+  return Math.min(QUEUE_MOST, Math.max(QUEUE_LEAST, (rate / 1000) * QUEUE_MS));
+}
+
 /** Places where packets can wait, as linked lists over numbers: what a place is, its owner knows. Shared by all shapes of a thread. */
 export class Places {
   /** Bytes, and packets on the wire, of what waits in a place. */
@@ -267,7 +272,7 @@ export class Shape {
   #use({ rate, burst, classes }: ShapeSpec): void {
     this.#state[0] = rate / 1000;
     this.#state[1] = burst;
-    this.#state[2] = Math.min(QUEUE_MOST, Math.max(QUEUE_LEAST, (rate / 1000) * QUEUE_MS));
+    this.#state[2] = queueLimit(rate);
     this.#classes = classes.length;
     this.useRules(this.#ruleNames);
     const priorities = [...new Set(classes.map(({ priority }) => priority))].sort((a, b) => a - b);

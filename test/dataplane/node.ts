@@ -1,3 +1,4 @@
+import { packBundles, type BundleData, type BundlePaths } from '../../src/dataplane/bundle.ts';
 import { COUNTER, MAX_PEERS, countDrop, createCounters, rowOf, sharedActivity } from '../../src/dataplane/counters.ts';
 import type { Programs } from '../../src/dataplane/explain.ts';
 import { Inbound } from '../../src/dataplane/inbound.ts';
@@ -60,6 +61,7 @@ export class Node implements Host {
   readonly #flows: FlowTableData;
   #routing: RoutingProgram | undefined;
   #program: AclProgram | undefined;
+  #bundles: BundleData = packBundles([]);
   readonly #outCounters = createCounters();
   readonly #inCounters = createCounters();
   readonly #handshakeDrops = new Float64Array(DROP_REASONS.length);
@@ -140,7 +142,7 @@ export class Node implements Host {
     const entries = Object.entries(owners).map(([cidr, owner]) => {
       return { ...parsePrefix(cidr), value: owner === 'local' ? LOCAL : owner };
     });
-    this.#orderBoth({ type: 'routing', routing: singleTable(buildPrefixTable(entries), MAX_PEERS) });
+    this.routeBy(singleTable(buildPrefixTable(entries), MAX_PEERS));
   }
 
   /** Makes the device a gateway, which judges every packet. */
@@ -180,8 +182,14 @@ export class Node implements Host {
 
   /** What the data plane decides by. */
   programs(mtu: number): Programs {
-    const bundles = Int32Array.of(0);
+    const bundles = this.#bundles;
     return { routing: this.#routing!, bundles, program: this.#program!, flows: this.#flows, mtu, lists: this.#acls };
+  }
+
+  /** All bundles anew. */
+  bundle(bundles: readonly BundlePaths[]): void {
+    this.#bundles = packBundles(bundles);
+    this.#orderBoth({ type: 'bundles', bundles: this.#bundles });
   }
 
   /** A live trace of what both directions decide. */

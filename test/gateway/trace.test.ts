@@ -7,7 +7,7 @@ import type { AclSpec } from '../../src/policy/acl.ts';
 import { buildPrefixTable } from '../../src/routing/prefix-table.ts';
 import { parsePrefix } from '../../src/routing/prefix.ts';
 import { associations } from '../../src/routing/routing.ts';
-import { BLACKHOLE, LOCAL } from '../../src/routing/target.ts';
+import { BLACKHOLE, BUNDLE, LOCAL } from '../../src/routing/target.ts';
 import { DROP_REASONS } from '../../src/wire/drop.ts';
 import { rule } from '../dataplane/gateways.ts';
 import { Node } from '../dataplane/node.ts';
@@ -66,12 +66,15 @@ function randomHub(dice: Chance) {
   const { below, one, pick } = dice;
   const underlay = new Underlay();
   const hub = new Node(underlay, '192.0.2.9', 1, one(10) ? 16 : 256);
-  const owners = places.map(() => pick([LOCAL, 0, 1, 2]));
+  // In some, two of the spokes, or all, are paths of one bundle.
+  const members = places.slice(0, pick([0, 0, 2, 3])).map((slot) => ({ slot, seed: below(2 ** 31) }));
+  const ends = members.length === 0 ? [LOCAL, 0, 1, 2] : [LOCAL, BUNDLE, BUNDLE, 0, 2];
+  const owners = places.map(() => pick(ends));
   const table = () =>
     buildPrefixTable(
       places.flatMap((place) => {
         if (one(5)) return [];
-        const value = one(6) ? BLACKHOLE : one(4) ? pick([LOCAL, 0, 1, 2]) : owners[place];
+        const value = one(6) ? BLACKHOLE : one(4) ? pick(ends) : owners[place];
         return prefixes(place).map((prefix) => ({ ...prefix, value }));
       }),
     );
@@ -85,6 +88,7 @@ function randomHub(dice: Chance) {
   });
   hub.judge([randomAcl(dice), randomAcl(dice)]);
   hub.answerFrom('10.8.0.1', 'fd00:8::1');
+  if (members.length > 0) hub.bundle([{ number: 0, members, inUse: members.filter(() => one(2)) }]);
   const spokes = Array.from({ length: SPOKES }, (_, slot) => {
     const spoke = new Node(underlay, `192.0.2.${slot + 1}`, 10 + slot);
     const credentials = peering(slot + 1);
@@ -168,6 +172,9 @@ const agreement = test.macro(async (t, part: number) => {
       if (told !== done) throw new Error(`${told} was told, ${done} was done: ${where}`);
       seen.set(done, (seen.get(done) ?? 0) + 1);
       if (done !== 'none') continue;
+      if (target !== LOCAL && explainer.verdict.bundles.holds(0, target)) {
+        seen.set('on a path of a bundle', (seen.get('on a path of a bundle') ?? 0) + 1);
+      }
       if (target === LOCAL) t.is(hub.received.length, received + 1, where);
       else t.true(hub.traffic(target).sent > sent[target], where);
     }
@@ -184,6 +191,7 @@ test.serial('among them was every outcome that a packet can have', (t) => {
   const expected = [
     ...['none', 'no-route', 'source-not-local', 'source-not-allowed', 'destination-not-local', 'blackhole-route'],
     ...['acl-rule', 'acl-default', 'flow-table-full', 'fragment-without-first', 'ttl-expired', 'packet-too-big'],
+    'on a path of a bundle',
   ];
   for (const reason of expected) t.true((seen.get(reason) ?? 0) > 10, `${reason}: ${seen.get(reason)}`);
 });
