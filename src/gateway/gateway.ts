@@ -41,6 +41,8 @@ import { Tunnel } from './tunnel.ts';
 import type { Ending, Log } from './tunnel.ts';
 import { flowsStatus } from './vitals.ts';
 
+export { RUN_FOLDER } from './host.ts';
+
 /** How often names are looked at that may have to be resolved again, and where peers are is written down, in ms. */
 const HOUSEKEEPING = 250;
 
