@@ -74,16 +74,16 @@ export class HubLab {
     const file: HubFile = { gateway: this.#gateway(HUB, HUB_MTU), peerings, acls };
     change(file);
     await this.#up(HUB, file);
-    for (const n of SPOKES) {
-      const others = [...SPOKES, HUB].filter((other) => other !== n);
-      const reached = others.flatMap(subnets);
-      const hub = { name: 'hub', role: 'client', psk: psks.get(n), endpoint: `198.51.100.${HUB}:51820`, acl: 'open' };
-      const peering = { ...hub, subnets: reached, address: others.flatMap(overlay), keepalive: '1s' };
-      await this.#up(n, { gateway: this.#gateway(n, 1420), peerings: [peering], acls });
-    }
-    for (const n of SPOKES) {
-      await until(`spoke ${n}`, async () => (await this.ping(n, HUB, 4)).code === 0, 60_000);
-    }
+    await Promise.all(
+      SPOKES.map(async (n) => {
+        const others = [...SPOKES, HUB].filter((other) => other !== n);
+        const reached = others.flatMap(subnets);
+        const hub = { name: 'hub', role: 'client', psk: psks.get(n), endpoint: `198.51.100.${HUB}:51820`, acl: 'open' };
+        const peering = { ...hub, subnets: reached, address: others.flatMap(overlay), keepalive: '1s' };
+        await this.#up(n, { gateway: this.#gateway(n, 1420), peerings: [peering], acls });
+        await until(`spoke ${n}`, async () => (await this.ping(n, HUB, 4)).code === 0, 60_000);
+      }),
+    );
   }
 
   /** Pings `to`'s VPC address from `from`'s, once. */
