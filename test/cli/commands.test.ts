@@ -334,3 +334,19 @@ test('flows --read adds up a flow log: a file, a compressed one, or standard inp
       t.regex(stderr, message);
     }
   }));
+
+test('how often status is shown is said with its unit, and where it is shown again', async (t) => {
+  for (const [options, wanted] of [
+    [['--interval', '5s'], /^isthmus: --interval is for --watch only \(ISTHMUS_USAGE\)\n$/],
+    [
+      ['--watch', '--interval', '5'],
+      /^isthmus: --interval: "5" is no duration; wanted .*, 200ms to 1h \(ISTHMUS_USAGE\)\n$/,
+    ],
+    [['--watch', '--interval', '10ms'], /^isthmus: --interval: duration "10ms" is out of range; /],
+  ] as const) {
+    const { code, stdout, stderr } = await isthmus(['status', ...options]);
+    t.is(code, 64);
+    t.is(stdout, '');
+    t.regex(stderr, wanted);
+  }
+});

@@ -24,7 +24,7 @@ interface Served {
   readonly calls: string[];
   /** Ms, to be set. */
   readonly clock: { now: number };
-  ask(path: string, headers?: Readonly<Record<string, string>>, method?: string): Promise<Reply>;
+  readonly ask: (path: string, headers?: Readonly<Record<string, string>>, method?: string) => Promise<Reply>;
 }
 
 async function served(t: ExecutionContext, options: Partial<PageOptions> = {}): Promise<Served> {

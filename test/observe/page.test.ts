@@ -1,4 +1,4 @@
-// What the status page reckons, without a browser; test/system/page.test.ts has the rest of it, in one.
+// What the status page reckons, without a browser.
 import test from 'ava';
 import type { GatewayStatus } from '../../src/gateway/status.ts';
 import { History, latest } from '../../src/observe/page/history.ts';
@@ -73,7 +73,7 @@ test('the state of a peer', (t) => {
     [{ path: { ...path, state: 'unknown' } }, 'good', 'up'],
     [{ last_handshake_s: 180 }, 'bad', 'session lost'],
     [{ last_handshake_s: null }, 'waiting', 'never connected'],
-    [{ last_handshake_s: null, endpoint: null }, 'waiting', 'waits to be called'],
+    [{ last_handshake_s: null, endpoint: null }, 'waiting', 'waits for a call'],
   ] as const) {
     t.deepEqual(stateOf({ ...PEER, ...change }), { level, word });
   }

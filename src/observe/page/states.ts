@@ -10,7 +10,7 @@ export interface State {
 const SIGNS = { good: '●', waiting: '▲', bad: '■' } as const;
 
 export function stateOf({ last_handshake_s: age, endpoint, path }: PeerStatus): State {
-  if (age === null) return { level: 'waiting', word: endpoint === null ? 'waits to be called' : 'never connected' };
+  if (age === null) return { level: 'waiting', word: endpoint === null ? 'waits for a call' : 'never connected' };
   if (age >= SESSION_LIFE) return { level: 'bad', word: 'session lost' };
   if (path === null || path.state === 'unknown') return { level: 'good', word: 'up' };
   if (path.state === 'down') return { level: 'bad', word: 'path down' };

@@ -57,7 +57,7 @@ export class Topology {
     bringUpToDate(this.#local!, { level: 'good', word: '' }, history.total);
     const up = peers.filter((peer) => stateOf(peer).level === 'good').length;
     const rates = `in ${formatBits(latest(history.total.rx))}, out ${formatBits(latest(history.total.tx))}`;
-    const words = `Gateway ${gateway} joins the local VPC to ${peers.length} peerings, ${up} of them up; now ${rates}`;
+    const words = `Gateway ${gateway} joins the local VPC to its peerings, of which ${up} of ${peers.length} are up; now ${rates}`;
     setAttribute(this.#root!, 'aria-label', words);
   }
 
