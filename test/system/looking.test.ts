@@ -51,8 +51,14 @@ test('isthmus status: for people, for scripts, in a terminal, and when there is 
   const screens = seen.stdout.split('\u001b[H\u001b[2J\u001b[3J').slice(1);
   t.true(screens.length >= 2, seen.stdout);
   t.true(screens.every((screen) => screen.startsWith('gateway gateway-a on')));
+  t.true(
+    seen.stdout.startsWith('\u001b[?25l') && seen.stdout.endsWith('\u001b[?25h'),
+    'the cursor goes and comes back',
+  );
+  t.regex(screens.at(-1)!, /^vpc-b +● up /m);
   t.regex(screens.at(-1)!, /out; now [\d.]+ [kM]?bit\/s in, /);
-  const lines = await lab.run('gwa', ['timeout', '2.5', ...ISTHMUS, 'status', name, '--watch', '--json']);
+  const often = ['timeout', '2.5', ...ISTHMUS, 'status', name, '--watch', '--interval', '500ms', '--json'];
+  const lines = await lab.run('gwa', often);
   for (const line of lines.stdout.trim().split('\n')) t.like(JSON.parse(line), { gateway: 'gateway-a' });
   const seenEnough = `set -o pipefail; timeout 8 ${watch} --json | head -n 1 >/dev/null`;
   t.is((await lab.run('gwa', ['bash', '-c', seenEnough])).code, 0);

@@ -79,7 +79,7 @@ export class Drops {
     header(({ reason }) => reason),
     textColumn(({ rate }) => formatPerSecond(rate), 'number'),
     textColumn(({ count }) => formatCount(count), 'number'),
-    textColumn(({ reason }) => MEANINGS[reason as keyof typeof MEANINGS], 'wide'),
+    textColumn(({ reason }) => MEANINGS[reason] ?? '', 'wide'),
   ]);
 
   constructor(history: History) {

@@ -1,14 +1,12 @@
 /** What each drop reason means, in a line. */
-import type { DropReason } from '../../wire/drop.ts';
-
-export const MEANINGS: Readonly<Record<Exclude<DropReason, 'none'>, string>> = {
+export const MEANINGS: Readonly<Partial<Record<string, string>>> = {
   'malformed-packet': 'Not a whole IP packet.',
   'no-route': 'No route holds its destination.',
   'blackhole-route': 'Its route is a blackhole.',
   'source-not-local': 'Its source is no address of the local VPC.',
   'source-not-allowed': 'Its source is no address of the peering that it came from.',
   'destination-not-local': 'From a peering, for what that peering may not reach.',
-  'source-routed': 'It dictates the hosts that it is to be led over.',
+  'source-routed': 'It names hosts to be led over.',
   'acl-rule': 'A rule of an access list denies it.',
   'acl-default': 'No rule of its access list lets it pass.',
   'security-group': 'No rule of a security group lets it pass.',
@@ -22,7 +20,7 @@ export const MEANINGS: Readonly<Record<Exclude<DropReason, 'none'>, string>> = {
   'transit-queue-full': 'From peering to peering, faster than it goes out.',
   'answer-limited': 'One ICMP answer too many.',
   'probe-limited': 'One probe too many.',
-  'control-limited': 'A message between the gateways of a peering, one too many for its time.',
+  'control-limited': 'One message between the gateways too many.',
   'shaper-queue-full': 'More than the rate of its class lets wait.',
   'rate-exceeded': 'More than the rate of its rule.',
   'no-endpoint': 'It is not known where the peer is.',
@@ -36,9 +34,9 @@ export const MEANINGS: Readonly<Record<Exclude<DropReason, 'none'>, string>> = {
   'handshake-queue-full': 'More handshakes than can be looked at.',
   'bad-mac1': 'A handshake for another public key, or another PSK.',
   'mac1-limited': 'More handshakes to identify than may be tried.',
-  'same-role': 'An initiation of a peer that has the same role as we.',
-  'other-cipher': 'An initiation for a cipher that we do not use with that peer.',
   'bad-handshake': 'A handshake that does not prove who sent it.',
+  'same-role': 'A handshake of a peer that has our own role.',
+  'other-cipher': 'A handshake for a cipher that is not ours.',
   'unknown-peer': 'A handshake by a key that no peering has.',
   'rate-limited': 'Too many handshakes from one address.',
   'under-load': 'Under load, a handshake without its cookie.',
