@@ -15,7 +15,6 @@ import { IsthmusError } from '../gateway/errors.ts';
 import { Events } from '../gateway/events.ts';
 import { Gateway } from '../gateway/gateway.ts';
 import { RUN_FOLDER } from '../gateway/host.ts';
-import type { GatewayStatus } from '../gateway/status.ts';
 import type { Log } from '../gateway/tunnel.ts';
 import { listenUnix } from '../nic/native.ts';
 import { FlowLogs } from '../observe/flow-logs.ts';
@@ -24,11 +23,8 @@ import { StatusPage } from '../observe/page-server.ts';
 import { Peerings } from '../gateway/peerings.ts';
 import { createLog, type LogFormat } from './log.ts';
 import { statePath } from './state.ts';
-import { Supervisor } from './supervisor.ts';
+import { statusLine, Supervisor } from './supervisor.ts';
 import { packageVersion } from './version.ts';
-
-/** A peer whose last handshake is older than this has no session, s. */
-const SESSION_LIFE = 180;
 
 interface UpOptions {
   readonly logLevel?: string;
@@ -197,13 +193,6 @@ async function run({ gateway, peerings, file, config, stopped, log, level, super
     uapi?.close();
     metrics.close();
   }
-}
-
-/** What `systemctl status` shows of a gateway. */
-function statusLine({ port, peers, listening }: GatewayStatus): string {
-  const inSession = peers.filter(({ last_handshake_s: age }) => age !== null && age < SESSION_LIFE).length;
-  const socket = listening ? `UDP port ${port}` : 'the interface is down';
-  return `${socket}; sessions with ${inSession} of ${peers.length} peers`;
 }
 
 async function listenUapi(gateway: Gateway, name: string, log: Log): Promise<UapiListener> {

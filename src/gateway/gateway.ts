@@ -20,7 +20,17 @@ import type { FlowQuery, FlowsAnswer } from './flow-top.ts';
 import { FlowWatch } from './flow-watch.ts';
 import type { FlowSink } from './flow-watch.ts';
 import { adoptInterface, leaveFlows, presentLink, takeFlows } from './handover.ts';
-import { RUN_FOLDER, familiesOf, linkOf, listenOf, listening, openInterface, othersRun, startCapture } from './host.ts';
+import {
+  RUN_FOLDER,
+  familiesOf,
+  linkOf,
+  listenOf,
+  listening,
+  mtuOf,
+  openInterface,
+  othersRun,
+  startCapture,
+} from './host.ts';
 import { LastSeen } from './last-seen.ts';
 import { Explainer } from '../dataplane/explain.ts';
 import { Live } from './live.ts';
@@ -30,7 +40,7 @@ import { Learning } from './learning.ts';
 import { Locating } from './locating.ts';
 import { addRoutes, configureLink, enableForwarding } from './network.ts';
 import { Paths } from './paths.ts';
-import { answeringAddresses, compileRouting, routesStatus } from './routing.ts';
+import { answeringAddresses, compileRouting, kernelRoutes, routesStatus } from './routing.ts';
 import { troubleOf } from './refusals.ts';
 import { Rules } from './rules.ts';
 import { Shapes } from './shaping.ts';
@@ -154,31 +164,25 @@ export class Gateway {
     await this.#flowWatch.configure(config.flowLogs, config.interface);
     this.#flowWatch.start();
     for (const peering of config.peerings) this.#add(peering);
-    if (this.#isSuccessor) this.#takeFlows();
+    if (this.#isSuccessor) await this.#takeOver(config);
     this.#route();
-    await this.#configureLink(config);
+    await configureLink(this.tunnel.name, config.addresses, await mtuOf(config));
+    this.#openSocket();
+    await addRoutes(this.tunnel.name, kernelRoutes(config));
     this.#restoreForwarding = enableForwarding(familiesOf(config));
     await Promise.all(Array.from(this.#peerings.values(), (peering) => this.#locating.locate(peering)));
     this.#housekeeping = setInterval(() => void this.#locating.keepHouse(this.#peerings), HOUSEKEEPING);
   }
 
-  async #configureLink(config: GatewayConfig): Promise<void> {
-    const { name } = this.tunnel;
-    const link = await linkOf(config);
-    // What the file no longer says goes; what it still says stays, without a moment's absence.
-    const change = this.#isSuccessor
-      ? await changeLink(name, await presentLink(name, this.tunnel.mtu), link, this.#log)
-      : undefined;
-    await configureLink(name, link.addresses, link.mtu);
-    this.#openSocket();
-    if (change === undefined) await addRoutes(name, link.routes);
-    await change?.finish();
-  }
-
-  #takeFlows(): void {
-    const slots = new Map(Array.from(this.#peerings, ([name, { peer }]) => [name, peer.slot]));
+  /** Takes the interface and the flows of the process before, so that they are as `config` has them. */
+  async #takeOver(config: GatewayConfig): Promise<void> {
+    const { name, mtu } = this.tunnel;
+    const slots = new Map(Array.from(this.#peerings, ([peering, { peer }]) => [peering, peer.slot]));
     const count = takeFlows(this.#flowsPath, this.#flows, slots);
     this.#log.info(`the interface was kept, with ${count} tracked flows`);
+    // What the file no longer says goes; what it still says stays, without a moment's absence.
+    const change = await changeLink(name, await presentLink(name, mtu), await linkOf(config), this.#log);
+    await change.finish();
   }
 
   /** Where the flows wait for the next process. */

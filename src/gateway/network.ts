@@ -105,13 +105,19 @@ async function leadsTo(name: string, prefix: Prefix): Promise<boolean> {
   return (JSON.parse(text) as unknown[]).length > 0;
 }
 
-/** Switches forwarding on for the families in use. Returns what puts it back. */
+/** Switches forwarding on for the families in use. Returns what puts it back. Throws an `IsthmusError` if it can't be. */
 export function enableForwarding(families: Iterable<4 | 6>): () => void {
   const changed: string[] = [];
   for (const family of new Set(families)) {
     const path = FORWARDING[family];
     if (readFileSync(path, 'utf8').trim() !== '0') continue;
-    writeFileSync(path, '1');
+    try {
+      writeFileSync(path, '1');
+    } catch (error) {
+      const name = path.slice('/proc/sys/'.length).replaceAll('/', '.');
+      const reason = (error as NodeJS.ErrnoException).code ?? 'unknown error';
+      throw new IsthmusError('ISTHMUS_NETWORK', `cannot switch forwarding on (${reason}): sysctl -w ${name}=1`);
+    }
     changed.push(path);
   }
   return () => {

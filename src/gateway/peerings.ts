@@ -103,11 +103,16 @@ export class Peerings {
     return withRequested(this.#file, this.#records);
   }
 
-  /** The gateway runs by `config`. From here on it is told of changes. */
-  attach(gateway: PeeredGateway): void {
+  /** The gateway runs by `config`. From here on it is told of changes, and time goes on: `tick` is called. */
+  attach(gateway: PeeredGateway, tick = TICK): void {
     this.#gateway = gateway;
     this.#running = textOf(this.config);
-    this.#ticker = setInterval(() => void this.#serially(() => this.#tick()).catch(this.#failed), TICK);
+    if (tick > 0) this.#ticker = setInterval(() => void this.tick(), tick);
+  }
+
+  /** Looks at what time has brought about, and says again what was not answered. */
+  tick(): Promise<void> {
+    return this.#serially(() => this.#tick()).catch(this.#failed);
   }
 
   /** Takes up another configuration file. Throws what the gateway's reload throws, or `ISTHMUS_PEERING_CONFLICT`. */

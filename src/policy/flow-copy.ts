@@ -14,11 +14,12 @@ const SEEN = KEY_WORDS + 1;
 
 /** The flows of `table` that live at `seconds`, COPY_WORDS each. No thread may be writing it. */
 export function copyFlows(table: FlowTableData, seconds: number): Int32Array {
-  const [established] = table.tcpEstablished;
+  const [tcp] = table.tcpEstablished;
   const isLive = (slot: number): boolean => {
     const state = table.states[slot];
-    if ((table.tags[slot] & 1) === 0 || isFragments(state)) return false;
-    return age(seconds, table.seen[slot]) < idleSeconds(state, established);
+    return (
+      (table.tags[slot] & 1) !== 0 && !isFragments(state) && age(seconds, table.seen[slot]) < idleSeconds(state, tcp)
+    );
   };
   const slots: number[] = [];
   for (let slot = 0; slot < table.tags.length; slot++) if (isLive(slot)) slots.push(slot);
@@ -44,13 +45,14 @@ export function pasteFlows(
 ): number {
   const flows = new FlowTable(table);
   const words = new Int32Array(KEY_WORDS);
+  const [tcp] = table.tcpEstablished;
   let pasted = 0;
   for (let at = 0; at + COPY_WORDS <= copy.length; at += COPY_WORDS) {
     const peer = peerOf(copy[at + KEY_PEER]);
     const state = copy[at + STATE] & STATE_MASK;
     const seen = copy[at + SEEN];
     const idle = age(seconds, seen);
-    if (peer === undefined || idle < 0 || idle >= idleSeconds(state, table.tcpEstablished[0])) continue;
+    if (peer === undefined || idle < 0 || idle >= idleSeconds(state, tcp)) continue;
     words.set(copy.subarray(at, at + KEY_WORDS));
     words[KEY_PEER] = peer;
     if (flows.insert({ words, length: keyLength(words) }, state, seen) >= 0) pasted++;

@@ -45,7 +45,7 @@ export class BareRoot {
     return new BareRoot(lab, host, holder.pid, folder);
   }
 
-  /** The words that run a program in it, as root, in its /root; for `lab.spawn`. */
+  /** The words that run a program in it, as root, in its /tmp; for `lab.spawn`. */
   argv(words: readonly string[], env: Readonly<Record<string, string>> = {}): string[] {
     const settings = Object.entries({
       PATH: '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin',

@@ -160,6 +160,15 @@ test('without permission a gateway says what it needs', async (t) => {
   t.regex(stderr, /run as root or with CAP_NET_ADMIN \(ISTHMUS_TUN\)$/m);
 });
 
+test('where forwarding cannot be switched on, as in a container, it says how to do it outside', async (t) => {
+  const { lab, files, name } = await prepared(t);
+  const script = 'mount --bind /proc/sys /proc/sys && mount -o remount,bind,ro /proc/sys && exec "$@"';
+  const { code, stderr } = await failing(lab, files[0], ['unshare', '--mount', 'sh', '-ec', script, 'sh']);
+  t.is(code, 1, stderr);
+  t.regex(stderr.trim(), /forwarding on \(EROFS\): sysctl -w net\.ipv4\.ip_forward=1 \(ISTHMUS_NETWORK\)$/);
+  t.deepEqual(await traces(lab, name), []);
+});
+
 test('a capture that cannot be written is an error before anything is made', async (t) => {
   const { lab, files, name } = await prepared(t);
   const { code, stderr } = await failing(lab, files[0], [], ['--pcap', '/no/such/folder/overlay.pcap']);

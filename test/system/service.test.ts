@@ -1,4 +1,4 @@
-import { chmodSync, chownSync, readFileSync } from 'node:fs';
+import { chmodSync, chownSync, mkdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
@@ -76,10 +76,15 @@ test('as the unit runs it: one capability, ready, watched, reloaded, restarted w
   own.push('mount -t tmpfs none /dev/net && mknod -m 666 /dev/net/tun c 10 200');
   const gateway = asTheUnitDoes([...ISTHMUS, 'up', '--keep', '--log-format', 'journal', path]);
   const supervised = ['python3', join(root, 'test/lab/supervisor.py'), join(lab.directory, 'notify')];
-  const service = lab.spawn('gwb', [
+  // And StateDirectory= this one.
+  const state = join(lab.directory, 'state');
+  mkdirSync(state);
+  chownSync(state, USER, USER);
+  const argv = [
     ...['unshare', '--mount', 'sh', '-ec', `${own.join('; ')}; exec "$@"`, 'sh'],
     ...[...supervised, String(WATCHDOG_SECONDS), ...gateway],
-  ]);
+  ];
+  const service = lab.spawn('gwb', argv, { env: { STATE_DIRECTORY: state } });
   const heard = async (what: string, text: RegExp, from = 0): Promise<Message> => {
     const find = (): Message | undefined => messages(service, from).find((message) => text.test(message.text));
     await until(what, () => find() !== undefined || !service.isRunning(), 30_000);
