@@ -59,9 +59,9 @@ class Gateway {
   }
 
   async json<T>(...args: string[]): Promise<T> {
-    return JSON.parse(
-      await must([...ISTHMUS, ...args, '--gateway', interfaceName(this.#lab, this.#side), '--json']),
-    ) as T;
+    const { code, stdout, stderr } = await this.run(...args, '--json');
+    if (code !== 0) throw new Error(`${args.join(' ')}: ${stderr}\n${this.#running!.tail()}`);
+    return JSON.parse(stdout) as T;
   }
 
   async invite(name: string, ...more: string[]): Promise<string> {
