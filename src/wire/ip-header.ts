@@ -10,8 +10,8 @@ const HOPS = 64;
 export type HeaderAddress = Readonly<ArrayLike<number>>;
 
 /**
- * Writes the header of an ICMP packet, or of ICMPv6, with `body` bytes behind it, from `source` to the address of the other four words (of IPv4
- * the last). Returns its length.
+ * Writes the header of an ICMP packet, or of ICMPv6, with `body` bytes behind it, from `source` to the address of the other
+ * four words (of IPv4 the last). Returns its length.
  */
 export function writeIcmpHeader(
   out: Uint8Array,
