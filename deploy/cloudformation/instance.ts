@@ -59,7 +59,7 @@ export function initMetadata(side: Side, pskSecretArn: string): Record<string, u
         '/etc/isthmus/gateway.yaml': file('000644', gatewayConfig(side)),
         '/etc/isthmus/instance.env': file('000600', settings(pskSecretArn)),
         '/usr/local/sbin/isthmus-instance': file('000755', script),
-        '/etc/systemd/system/isthmus@gateway.service': file('000644', GATEWAY_UNIT),
+        '/etc/systemd/system/isthmus@gateway.service.d/instance.conf': file('000644', GATEWAY_DROP_IN),
         '/etc/systemd/system/isthmus-firewall.service': file('000644', FIREWALL_UNIT),
         '/etc/systemd/system/cfn-hup.service': file('000644', CFN_HUP_UNIT),
         '/etc/cfn/cfn-hup.conf': file('000600', Fn.sub(CFN_HUP)),
@@ -109,23 +109,13 @@ function settings(pskSecretArn: string): string {
   return Fn.sub(lines.join(''), { Secret: pskSecretArn });
 }
 
-/** Tries again without end: Secrets Manager may be out of reach for longer than systemd's patience. */
-const GATEWAY_UNIT = `[Unit]
-Description=Isthmus gateway
-Wants=network-online.target
-After=network-online.target
-StartLimitIntervalSec=0
-
-[Service]
-ExecStartPre=/usr/local/sbin/isthmus-instance psk
-ExecStart=/usr/bin/isthmus up /etc/isthmus/gateway.yaml
-ExecReload=/bin/kill -HUP $MAINPID
-Restart=always
-RestartSec=2
-LimitNOFILE=65536
-
-[Install]
-WantedBy=multi-user.target
+/**
+ * What an instance adds to the unit that comes with the package. The `+`: as root, as the gateway itself is not. It is tried
+ * again without end, as Secrets Manager may be out of reach for a while.
+ */
+const GATEWAY_DROP_IN = `[Service]
+ExecStartPre=+/usr/local/sbin/isthmus-instance psk
+RestartSec=5
 `;
 
 const FIREWALL_UNIT = `[Unit]

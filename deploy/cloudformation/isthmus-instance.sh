@@ -5,6 +5,7 @@
 #   isthmus-instance apply    install the pinned package, close the host, start or reload the gateway, wait until it is up
 #   isthmus-instance psk      fetch the PSK from Secrets Manager into memory
 set -euo pipefail
+# The gateway runs as a user of its own, which reads what is installed here.
 umask 022
 
 # PACKAGE_BUCKET, PACKAGE_KEY, PACKAGE_SHA256, PSK_SECRET_ARN, LISTEN_PORT, SSH_LOCATION
@@ -15,7 +16,9 @@ readonly ROOT=${ISTHMUS_ROOT:-}
 readonly CONFIG=$ROOT/etc/isthmus/gateway.yaml
 readonly HOME_FOLDER=$ROOT/usr/lib/isthmus
 readonly PSK_FOLDER=$ROOT/run/isthmus-psk
+# The unit of the package runs the gateway of /etc/isthmus/gateway.yaml by this name, as a user of its own.
 readonly UNIT=isthmus@gateway
+readonly OWNER=isthmus
 readonly SECONDS_TO_START=120
 
 # The first boot hands the reason on to the stack's events.
@@ -45,6 +48,8 @@ install_package() {
   if [ -e "$HOME_FOLDER" ]; then mv "$HOME_FOLDER" "$HOME_FOLDER.old"; fi
   mv "$HOME_FOLDER.new" "$HOME_FOLDER"
   ln -sfn "$HOME_FOLDER/dist/src/cli/main.js" "$ROOT/usr/bin/isthmus"
+  install -D --mode=644 --target-directory="$ROOT/etc/systemd/system" "$HOME_FOLDER/deploy/systemd/isthmus@.service"
+  id "$OWNER" >/dev/null 2>&1 || useradd --system --no-create-home --user-group --shell /sbin/nologin "$OWNER"
 }
 
 # The security group lets the VPC's own hosts send anything, as it is to be forwarded. What is addressed to the gateway
@@ -82,6 +87,7 @@ fetch_psk() {
     aws secretsmanager get-secret-value --region "$region" --secret-id "$PSK_SECRET_ARN" \
       --query SecretString --output text >"$PSK_FOLDER/peer.psk.new"
   ) && [ -s "$PSK_FOLDER/peer.psk.new" ]; then
+    chown --recursive "$OWNER:" "$PSK_FOLDER"
     mv "$PSK_FOLDER/peer.psk.new" "$PSK_FOLDER/peer.psk"
   elif [ -s "$PSK_FOLDER/peer.psk" ]; then
     echo "isthmus-instance: $PSK_SECRET_ARN can't be read now; the PSK fetched before is used" >&2

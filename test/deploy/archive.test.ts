@@ -35,5 +35,6 @@ test('the archive is whole: it runs from anywhere, with all that it needs, and i
   t.notThrows(() => run(process.execPath, '--eval', addon), 'the addon is found and loads');
 
   const files = run('tar', '-tzf', name).split('\n');
+  t.true(files.includes('isthmus/deploy/systemd/isthmus@.service'), 'the unit, which an instance starts it by');
   t.false(files.some((file) => /\/node_modules\/(ava|typescript|aws-cdk-lib)\/|\.ts$|\.map$/.test(file)));
 });

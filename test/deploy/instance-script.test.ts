@@ -21,8 +21,10 @@ test('the first boot installs the package, closes the host and starts the gatewa
   );
   t.true(calls.indexOf('systemctl restart isthmus-firewall') < calls.indexOf('systemctl restart isthmus@gateway'));
   t.is(calls.at(-1), 'isthmus status');
-  for (const path of ['usr/lib/isthmus', 'usr/lib/isthmus/dist'])
-    t.is(statSync(instance.path(`root/${path}`)).mode & 0o055, 0o055, `${path} is open to all, as a program is`);
+  for (const path of ['usr/lib/isthmus', 'usr/lib/isthmus/dist', 'etc/systemd/system/isthmus@.service'])
+    t.is(statSync(instance.path(`root/${path}`)).mode & 0o044, 0o044, `${path}: the gateway's user may read it`);
+  t.is(instance.read('root/etc/systemd/system/isthmus@.service'), '# 1.0.0\n');
+  t.true(calls.some((call) => call.startsWith('useradd --system ') && call.endsWith(' isthmus')));
   t.deepEqual(execFileSync('ls', [instance.path('tmp')], { encoding: 'utf8' }), '', 'nothing is left behind');
 });
 
@@ -35,6 +37,7 @@ test('the PSK goes from Secrets Manager, in its own region, into a closed file a
   t.is(instance.read(kept).trim(), PSK);
   t.is(statSync(instance.path(kept)).mode & 0o777, 0o600);
   t.is(statSync(instance.path('root/run/isthmus-psk')).mode & 0o777, 0o700);
+  t.true(calls.includes(`chown --recursive isthmus: ${instance.path('root/run/isthmus-psk')}`));
   t.false([output, ...calls].join().includes(PSK));
 });
 

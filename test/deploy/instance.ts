@@ -36,6 +36,8 @@ export class Instance {
       'case "$1" in is-active) [ -e "$HERE/active" ] ;; restart) [ ! -e "$HERE/broken" ] || [ "$2" != isthmus@gateway ] ;; esac',
     );
     this.command('isthmus', '[ "$1" != check ] || [ ! -e "$HERE/faulty" ]');
+    this.command('id', 'false');
+    for (const name of ['useradd', 'chown']) this.command(name, '');
     this.command(
       'aws',
       `case "$1" in
@@ -66,7 +68,9 @@ esac`,
 
   /** Puts an archive of this version where the instance gets it, and its digest into the settings. */
   publish(version: string): void {
-    mkdirSync(this.path('isthmus/dist/src/cli'), { recursive: true });
+    for (const folder of ['dist/src/cli', 'deploy/systemd'])
+      mkdirSync(this.path(`isthmus/${folder}`), { recursive: true });
+    this.write('isthmus/deploy/systemd/isthmus@.service', `# ${version}\n`);
     this.write('isthmus/dist/src/cli/main.js', `// ${version}\n`);
     execFileSync('tar', ['-czf', this.path('package.tar.gz'), '-C', this.#folder, 'isthmus']);
     const digest = createHash('sha256')
