@@ -1,6 +1,7 @@
 /** What is measured against what. */
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import {
   ISTHMUS,
   startIsthmus,
@@ -24,6 +25,8 @@ export interface Contender {
   readonly jumbo: boolean;
   /** The program that is a WireGuard device: arguments up to the interface's name. */
   readonly device?: readonly string[];
+  /** Ours with more to do, to be compared with ours; left out of a quick run. */
+  readonly variant?: true;
   /** Why it cannot be measured here; undefined if it can. */
   readonly missing: () => Promise<string | undefined>;
 }
@@ -131,6 +134,23 @@ function networkAcl(): object {
   return { ingress: rules, egress: rules };
 }
 
+const METRICS = '127.0.0.1:9586';
+
+/** Both gateways with metrics, each of them scraped every second, as often as anyone's Prometheus does. */
+async function startScraped(lab: Lab): Promise<Tunnel> {
+  const change = (file: GatewayFile): void => void (file.gateway['metrics'] = METRICS);
+  const tunnel = await startGateways(lab, { cipher: 'aes-256-gcm', change });
+  const script = fileURLToPath(new URL('scrape.js', import.meta.url));
+  const scrapers = ['gwa', 'gwb'].map((host) =>
+    lab.spawn(host, [process.execPath, script, `http://${METRICS}/metrics`]),
+  );
+  const stop = async (): Promise<void> => {
+    await Promise.all(scrapers.map((scraper) => scraper.stop()));
+    await tunnel.stop();
+  };
+  return { ...tunnel, stop };
+}
+
 export const CONTENDERS: readonly Contender[] = [
   { id: 'none', label: 'no tunnel', start: (lab) => startNothing(lab), jumbo: true, missing: never },
   {
@@ -161,6 +181,15 @@ export const CONTENDERS: readonly Contender[] = [
     label: 'Isthmus, AES-256-GCM, as a router',
     start: (lab) => startGateways(lab, { cipher: 'aes-256-gcm', change: (file) => asRouter(lab, file) }),
     jumbo: false,
+    variant: true,
+    missing: never,
+  },
+  {
+    id: 'isthmus-scraped',
+    label: 'Isthmus, AES-256-GCM, scraped every second',
+    start: startScraped,
+    jumbo: false,
+    variant: true,
     missing: never,
   },
   {

@@ -81,7 +81,7 @@ export function readOptions(argv: readonly string[]): Options | string {
             ? soak
             : !quick || !isThorough(id)
           : only.includes(id) || (curves.includes(id) && only.includes('growth')) || (id === 'soak' && soak),
-      against: (id) => against === undefined || against.includes(id),
+      against: (id) => (against === undefined ? !quick || !isVariant(id) : against.includes(id)),
       json,
       report: values.report ?? (quick || only || against ? undefined : RESULTS),
     };
@@ -92,6 +92,8 @@ export function readOptions(argv: readonly string[]): Options | string {
 
 const isThorough = (id: string): boolean =>
   id === 'shaping' || MEASURES.some((measure) => measure.id === id && measure.thorough);
+
+const isVariant = (id: string): boolean => CONTENDERS.some((contender) => contender.id === id && contender.variant);
 
 function list(option: string, text: string | undefined, known: readonly string[]): string[] | undefined {
   const words = text?.split(',').map((word) => word.trim());
