@@ -9,6 +9,7 @@ import { execFileSync } from 'node:child_process';
 import { chmodSync, cpSync, existsSync, mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { dependencies } from './dependencies.mjs';
 
 const root = dirname(dirname(dirname(fileURLToPath(import.meta.url))));
 const out = join(root, 'build/package');
@@ -20,16 +21,15 @@ const ARCHITECTURES = { x64: 'amd64', arm64: 'arm64' };
 const run = (command, args, cwd = out) =>
   execFileSync(command, args, { cwd, stdio: ['ignore', 'pipe', 'inherit'], encoding: 'utf8' });
 
-/** The npm packages that the program uses, as the lock file has them: paths under node_modules. */
-function dependencies() {
-  const { packages } = JSON.parse(readFileSync(join(root, 'package-lock.json'), 'utf8'));
-  return Object.keys(packages).filter((path) => path !== '' && !packages[path].dev && !packages[path].devOptional);
-}
-
 /** The files of the package in a folder, with its dependencies and the addons that there are. */
 function stage(folder) {
   rmSync(folder, { recursive: true, force: true });
-  const files = [...manifest.files.filter((path) => path !== 'prebuilds'), 'LICENSE', 'README.md', ...dependencies()];
+  const files = [
+    ...manifest.files.filter((path) => path !== 'prebuilds'),
+    'LICENSE',
+    'README.md',
+    ...dependencies(root),
+  ];
   for (const path of files) {
     cpSync(join(root, path), join(folder, path), { recursive: true, dereference: true });
   }

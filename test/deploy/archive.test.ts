@@ -12,7 +12,7 @@ test('the archive is whole: it runs from anywhere, with all that it needs, and i
   t.teardown(() => rmSync(folder, { recursive: true, force: true }));
   const run = (command: string, ...words: string[]): string =>
     execFileSync(command, words, { cwd: folder, encoding: 'utf8', env: { PATH: process.env['PATH'] } });
-  const make = (): string => run(process.execPath, join(ROOT, 'deploy/package-archive.mjs'), folder);
+  const make = (): string => run(process.execPath, join(ROOT, 'deploy/package/archive.mjs'), folder);
 
   const printed = make();
   t.is(make(), printed, 'the SHA-256 is that of the first');

@@ -4,7 +4,7 @@ import { fileURLToPath } from 'node:url';
 import test from 'ava';
 import { BareRoot } from '../lab/bare-root.ts';
 import { execute, until } from '../lab/process.ts';
-import { GATEWAY_B, twoVpcs } from '../lab/two-vpcs.ts';
+import { B, GATEWAY_B, SUBNETS_A, SUBNETS_B, twoVpcs } from '../lab/two-vpcs.ts';
 
 /** The checkout, seen from `dist/test/system`. */
 const root = fileURLToPath(new URL('../../../', import.meta.url));
@@ -40,28 +40,37 @@ test('the Debian package and the npm tarball install without a compiler, and a p
   ]);
   t.regex(tooOld.stderr, /^isthmus: \/tmp\/old is Node v18\.0\.0, too old; wants 20\.19 or later$/m);
 
-  // What a user does, on one side and then the other.
-  const subnets = ['--server-subnets', '192.168.0.0/16', '--client-subnets', '172.31.0.0/16'];
-  const names = ['--names', 'beta,alpha', '--server-endpoint', GATEWAY_B[4]];
-  await b.must(['isthmus', 'init', '--dir', '/etc/isthmus', ...names, ...subnets, '--yes'], NODE);
-  const files = (await b.must(['sh', '-c', 'ls /etc/isthmus/alpha.yaml /etc/isthmus/*.psk'])).trim().split('\n');
-  t.is(files.length, 2);
-  const owners = await b.must(['stat', '-c', '%U %a', ...files, '/etc/isthmus/beta.yaml']);
-  t.is(owners, 'isthmus 600\n'.repeat(3), 'the service is to read them');
-  for (const file of files) {
-    const content = await b.must(['base64', file]);
-    await a.must(['sh', '-c', 'umask 077; base64 -d > "$1"', 'sh', file], {}, { input: content });
+  // What a user does: three commands on one side, with the invitation three on the other.
+  const up = (host: string, each: BareRoot, name: string): Promise<void> => {
+    const gateway = lab.spawn(host, each.argv(['isthmus', 'up', `/etc/isthmus/${name}.yaml`], NODE));
+    return until(
+      name,
+      () => {
+        if (!gateway.isRunning()) throw new Error(gateway.tail());
+        return gateway.output().includes('is up');
+      },
+      30_000,
+    );
+  };
+  const init = ['isthmus', 'init', '--dir', '/etc/isthmus', '--name'];
+  await b.must([...init, 'beta', '--subnets', SUBNETS_B[4], '--endpoint', GATEWAY_B[4]], NODE);
+  const owner = await b.must(['stat', '-c', '%U %a', '/etc/isthmus/beta.yaml']);
+  t.is(owner, 'isthmus 600\n', 'the service is to read it');
+  await up('gwb', b, 'beta');
+  const invitation = await b.must(['isthmus', 'peering', 'request', 'alpha', '--acl', 'peers'], NODE);
+  await a.must([...init, 'alpha', '--subnets', SUBNETS_A[4]], NODE);
+  await up('gwa', a, 'alpha');
+  await a.must(['isthmus', 'peering', 'accept', '--acl', 'peers'], NODE, { input: invitation });
+  for (const each of [a, b]) {
+    const listed = (): Promise<string> => each.must(['isthmus', 'peering', 'list'], NODE);
+    await until('an active peering', async () => (await listed()).includes('active'), 60_000);
   }
-  await a.must(['isthmus', 'check', '/etc/isthmus/alpha.yaml'], NODE);
-  const gateways = [
-    lab.spawn('gwb', b.argv(['isthmus', 'up', '/etc/isthmus/beta.yaml'], NODE)),
-    lab.spawn('gwa', a.argv(['isthmus', 'up', '/etc/isthmus/alpha.yaml'], NODE)),
-  ];
-  const isUp = (): boolean => gateways.every((gateway) => gateway.output().includes('is up'));
-  await until('both gateways', () => isUp() || gateways.some((gateway) => !gateway.isRunning()), 30_000);
-  t.true(isUp(), gateways.map((gateway) => gateway.tail()).join('\n'));
+  await until(
+    'a ping',
+    async () => (await lab.run('a', ['ping', '-n', '-c', '1', '-W', '1', B[4]])).code === 0,
+    30_000,
+  );
   const status = async (): Promise<string> => (await a.run(['isthmus', 'status'], NODE)).stdout;
-  await until('a session', async () => /handshake {2}\d+ s ago/.test(await status()), 30_000);
   // The addon's own AEAD library is in the package, not asked of the host.
   t.is(/sealing by (\S+)/.exec(await status())?.[1], process.arch === 'x64' ? 'ipsec-mb' : 'openssl');
 

@@ -10,10 +10,10 @@ import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, 
 import { tmpdir } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { dependencies } from './dependencies.mjs';
 
-const root = dirname(dirname(fileURLToPath(import.meta.url)));
+const root = dirname(dirname(dirname(fileURLToPath(import.meta.url))));
 const { version } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
-const { packages } = JSON.parse(readFileSync(join(root, 'package-lock.json'), 'utf8'));
 
 /** The addon; it is loaded from the same place of the archive. */
 function addon() {
@@ -25,15 +25,9 @@ function addon() {
   return names.map((name) => join(folder, name));
 }
 
-/** What the lock file needs to run: packages that are not for development only. */
-function dependencies() {
-  const needed = Object.entries(packages).filter(([path, { dev, devOptional }]) => path !== '' && !dev && !devOptional);
-  return needed.map(([path]) => path).filter((path) => existsSync(join(root, path)));
-}
-
 const staging = mkdtempSync(join(tmpdir(), 'isthmus-archive-'));
 try {
-  const paths = ['package.json', 'LICENSE', 'CHANGELOG.md', 'dist/src', 'deploy', ...addon(), ...dependencies()];
+  const paths = ['package.json', 'LICENSE', 'CHANGELOG.md', 'dist/src', 'deploy', ...addon(), ...dependencies(root)];
   for (const path of paths)
     cpSync(join(root, path), join(staging, 'isthmus', path), {
       recursive: true,
