@@ -1,7 +1,6 @@
 import { once } from 'node:events';
 import { constants } from 'node:os';
 import { resolve } from 'node:path';
-import { setFlagsFromString } from 'node:v8';
 import { Command, Option } from 'commander';
 import type { Logger } from 'pino';
 import { answerCall, serveApi } from '../control/api.ts';
@@ -63,12 +62,6 @@ export function command(): Command {
     )
     .action(up);
 }
-
-/**
- * V8 compacts the heap of a process that has become quiet: 10 to 30 ms without an answer, for memory that a gateway needs
- * again at once. It does so by incremental marking; its own switch, `--no-memory-reducer`, comes too late at run time.
- */
-setFlagsFromString('--no-incremental-marking');
 
 async function up(file: string, options: UpOptions): Promise<void> {
   const supervisor = new Supervisor(process.env, process.pid);
