@@ -2,10 +2,12 @@ import { existsSync } from 'node:fs';
 import { Command } from 'commander';
 import { callApi, type AboutAnswer, type ReloadAnswer } from '../control/api.ts';
 import { readConfig, type Fault } from '../control/config.ts';
+import type { PeeringsAnswer } from '../control/peering-calls.ts';
 import type { Context, Running } from '../doctor/context.ts';
 import { examine } from '../doctor/examine.ts';
 import { gather } from '../doctor/gather.ts';
 import { formatReport } from '../doctor/report.ts';
+import { withRequested } from '../doctor/requested.ts';
 import type { GatewayConfig } from '../gateway/config.ts';
 import { EXIT } from '../gateway/errors.ts';
 import { RUN_FOLDER } from '../gateway/host.ts';
@@ -46,9 +48,11 @@ export function command(): Command {
 async function doctor(given: string | undefined, { json, verbose }: Options): Promise<void> {
   const file = given ?? ((await askGateway(undefined, 'GET', '/v1/about')) as AboutAnswer).file;
   const result = readConfig(file, process.env);
-  const config = 'config' in result ? result.config : undefined;
+  const filed = 'config' in result ? result.config : undefined;
+  const running: Running = filed === undefined ? { kind: 'no' } : await ask(filed);
+  const config = filed && running.kind === 'yes' ? withRequested(filed, await listed(filed)) : filed;
   const context = await gather({
-    ...{ file, config, running: config === undefined ? { kind: 'no' } : await ask(config) },
+    ...{ file, config, running },
     configFaults: 'faults' in result ? result.faults.map(placed) : [],
   });
   const findings = examine(context);
@@ -86,4 +90,10 @@ async function ask({ interface: name }: GatewayConfig): Promise<Running> {
     if (code === 'EACCES') return { kind: 'forbidden', path };
     return { kind: code === 'ETIMEDOUT' ? 'stuck' : 'stale', path };
   }
+}
+
+/** Its peerings, of the file and requested. */
+async function listed({ interface: name }: GatewayConfig): Promise<PeeringsAnswer['peerings']> {
+  const { body } = await callApi(`${RUN_FOLDER}/${name}.sock`, 'GET', '/v1/peerings', PATIENCE);
+  return (body as PeeringsAnswer).peerings;
 }

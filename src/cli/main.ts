@@ -33,6 +33,7 @@ async function main(argv: string[]): Promise<void> {
     .version(packageVersion())
     .enablePositionalOptions()
     .showHelpAfterError('(isthmus --help says more)')
+    .configureOutput({ outputError: (text, write) => write(text.replace('\n', ' (ISTHMUS_USAGE)\n')) })
     .addHelpText(
       'after',
       `

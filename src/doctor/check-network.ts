@@ -214,7 +214,8 @@ export function checkAccess({ config }: Configured): Said[] {
   const hasGroups = config.localGroups.length > 0;
   const closed = config.peerings.filter(({ acl, groups }) => acl < 0 && groups.length === 0 && !hasGroups);
   if (config.peerings.length === 0) {
-    return [hint('access-list', 'the file has no peering', 'There is nothing to carry.', 'add one under peerings')];
+    const fix = 'isthmus peering request NAME   # or add one under peerings';
+    return [hint('access-list', 'there is no peering', 'There is nothing to carry.', fix)];
   }
   if (closed.length === 0) return [ok('access-list', 'every peering has an access list or groups')];
   return closed.map(({ name }) =>

@@ -395,7 +395,8 @@ export class Gateway {
     const acl = this.#rules.placeOf(config);
     const { cipher: provenCipher } = this.#lastSeen.get(config.name);
     const credentials = credentialsOf(config);
-    const peer = this.tunnel.addPeer({ credentials, persistentKeepalive, acl, provenCipher });
+    const endpoint = this.#locating.known(config);
+    const peer = this.tunnel.addPeer({ credentials, persistentKeepalive, acl, provenCipher, endpoint });
     this.#shapes.set(peer.slot, config.shape);
     this.#flowWatch.name(peer.slot, config.name);
     const peering = { config, peer, resolvedAt: 0 };

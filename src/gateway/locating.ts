@@ -3,6 +3,7 @@ import { lookup } from 'node:dns/promises';
 import { isIP } from 'node:net';
 import type { Peer } from '../session/peer.ts';
 import { endpointFrom, formatEndpoint } from '../wire/endpoint.ts';
+import type { Endpoint } from '../wire/endpoint.ts';
 import type { PeeringConfig } from './config.ts';
 import { credentialOf } from './credentials.ts';
 import type { LastSeen, Sighting } from './last-seen.ts';
@@ -30,6 +31,12 @@ export class Locating {
     this.#tunnel = tunnel;
     this.#lastSeen = lastSeen;
     this.#log = log;
+  }
+
+  /** Where a peer is, as far as that is known without asking for the address of a name. */
+  known(config: PeeringConfig): Endpoint | undefined {
+    const known = config.endpoint ?? splitEndpoint(this.#lastSeen.get(config.name).endpoint);
+    return known === undefined || isIP(known.host) === 0 ? undefined : endpointFrom(known.host, known.port);
   }
 
   /** Finds the peer's endpoint, by its configuration or by memory, and calls it. */

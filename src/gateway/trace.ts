@@ -191,7 +191,7 @@ export function trace(question: TraceQuestion, around: TraceSurroundings): Trace
       'hops',
       () => (isTransit ? `${question.ttl} left, the gateway takes one` : `${question.ttl} left, none taken here`),
     ],
-    ['mtu', () => `${bytes.length} bytes of at most ${around.mtu}${verdict.isTooBig ? ', sent in fragments' : ''}`],
+    ['mtu', () => mtuText(bytes.length, around.mtu, verdict.isTooBig, isTransit)],
     ...(shapes.length === 0 ? [] : [['shape', () => shapes.map(shapeText).join('; ')] as const]),
     ['peering', () => peeringText(peer)],
   ];
@@ -200,6 +200,13 @@ export function trace(question: TraceQuestion, around: TraceSurroundings): Trace
     if (step === last) break;
   }
   return { passes: reason === null, reason, from: fromName, to: toName, steps };
+}
+
+function mtuText(size: number, mtu: number, isCut: boolean, isTransit: boolean): string {
+  const text = `${size} bytes of at most ${mtu}`;
+  if (isCut) return `${text}, sent in fragments`;
+  // From peer to peer the gateway says so itself; elsewhere the interface's MTU does, before it sees the packet.
+  return size > mtu && !isTransit ? `${text}, which the kernel refuses or cuts before the gateway sees it` : text;
 }
 
 /** The slots of a target that is a peering, or a bundle of them. */

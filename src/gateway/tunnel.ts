@@ -145,12 +145,16 @@ export class Tunnel {
     return this.#underlay.mark;
   }
 
-  /** Adds a peer that nothing is routed to yet. `acl` -1: none. Throws a `RangeError` if there is no room. */
-  addPeer(options: Omit<PeerOptions, 'slot' | 'activity'> & { acl: number }): Peer {
+  /**
+   * Adds a peer that nothing is routed to yet. `acl` -1: none; `endpoint`: where it is, if that is known. Throws a
+   * `RangeError` if there is no room.
+   */
+  addPeer(options: Omit<PeerOptions, 'slot' | 'activity'> & { acl: number; endpoint?: Endpoint | undefined }): Peer {
     const slot = this.#nextSlot < MAX_PEERS ? this.#nextSlot++ : this.#freeSlots.shift();
     if (slot === undefined) throw new RangeError(`a device holds at most ${MAX_PEERS} peers`);
     this.#counts.add(slot);
-    endpoints.setEndpoint(slot, new Int32Array(ENDPOINT_WORDS));
+    // A peer with a keepalive calls as soon as it is started.
+    endpoints.setEndpoint(slot, options.endpoint ?? new Int32Array(ENDPOINT_WORDS));
     const activity = sharedActivity(this.#outbound.counters, this.#inbound.counters, slot);
     const peer = this.#device.addPeer({ ...options, slot, activity });
     this.#peers.set(slot, peer);

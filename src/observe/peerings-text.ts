@@ -40,7 +40,7 @@ export function formatPeering(peering: PeeringStatus): string {
     ['their networks', peer_subnets.join(', ') || null],
     ['ours, as told', subnets.join(', ') || null],
     ['acl', acl ?? 'none: nothing passes'],
-    ['endpoint', endpoint],
+    ['called at', endpoint],
     ['made', created_at],
     ['in this state since', changed_at],
     ['expires', expires_at],

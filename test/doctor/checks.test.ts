@@ -3,6 +3,8 @@ import type { Context } from '../../src/doctor/context.ts';
 import { examine } from '../../src/doctor/examine.ts';
 import { CHECKS, type CheckId, type Severity } from '../../src/doctor/findings.ts';
 import { formatReport } from '../../src/doctor/report.ts';
+import { withRequested } from '../../src/doctor/requested.ts';
+import type { PeeringStatus } from '../../src/gateway/peering-status.ts';
 import { config, context, endpoint, FILE, link, LINKS, refusal, route, ROUTES, running, way, ways } from './world.ts';
 
 const host = (given: Partial<Context['host']>): Partial<Context> => ({ host: { ...context().host, ...given } });
@@ -402,4 +404,21 @@ test('the report has faults first, their causes named, and counts what is good',
   t.false(/^ok /m.test(text));
   t.true(/^ok {7}forwarding: the kernel forwards$/m.test(formatReport('gateway', findings, true)));
   t.regex(formatReport('gateway', examine(context()), false), /^gateway\nnothing is wrong; \d+ checks are good/);
+});
+
+test('a requested peering that carries packets is looked at like one of the file, one that is over is not', (t) => {
+  const file = config();
+  const listed = (name: string, data_path: 'up' | 'none'): PeeringStatus => ({
+    ...{ name, id: 'pcx-1', origin: 'requested', side: 'accepter', state: 'active', message: '', peer: 'far' },
+    ...{ peer_subnets: ['10.77.0.0/16'], subnets: [], acl: file.acls[0].name, endpoint: '[2001:db8::7]:51820' },
+    ...{ created_at: null, changed_at: null, expires_at: null, visible_until: null, data_path, last_handshake_s: 1 },
+  });
+  const { peerings } = withRequested(file, [listed('asked', 'up'), listed('over', 'none')]);
+  t.deepEqual(
+    peerings.map(({ name }) => name),
+    [...file.peerings.map(({ name }) => name), 'asked'],
+  );
+  t.like(peerings.at(-1), { endpoint: { host: '2001:db8::7', port: 51820 }, acl: 0, keys: { role: 'client' } });
+  const blind = examine(context({ config: { ...file, peerings: peerings.slice(-1) } }));
+  t.like(blind[0], { id: 'kernel-routes', severity: 'fault' });
 });
