@@ -76,14 +76,19 @@ export async function serveApi(path: string, target: ApiTarget): Promise<Server>
   return server;
 }
 
+/** Answers to one connection: whoever asks on and never reads would have them wait in memory. */
+const MOST_CALLS = 100;
+
 /** The API's server, which listens nowhere yet. */
 export function apiServer(target: ApiTarget): Server {
-  return createServer((incoming, response) => {
+  const server = createServer((incoming, response) => {
     answer(incoming, target, response).catch((error: unknown) => {
       const { status, body } = refusalFor(error);
       send(response, status, body);
     });
   });
+  server.maxRequestsPerSocket = MOST_CALLS;
+  return server;
 }
 
 /** The HTTP status and the JSON of an answer. */
@@ -188,7 +193,7 @@ function send(response: ServerResponse, status: number, body: object): void {
  */
 export async function* streamApi(path: string, call: string): AsyncGenerator<{ status: number; body: unknown }> {
   const response = await new Promise<IncomingMessage>((resolve, reject) => {
-    request({ socketPath: path, method: 'GET', path: call }, resolve).on('error', reject).end();
+    request({ socketPath: path, method: 'GET', path: call, agent: false }, resolve).on('error', reject).end();
   });
   try {
     for await (const line of createInterface({ input: response })) {
@@ -200,7 +205,8 @@ export async function* streamApi(path: string, call: string): AsyncGenerator<{ s
 }
 
 /**
- * Makes one call of a gateway's API: the HTTP status and the JSON of the answer. Throws an error with the system's code if
+ * Makes one call of a gateway's API, by a connection of its own: one that was kept could be closed by the other end at any
+ * time. Gives the HTTP status and the JSON of the answer. Throws an error with the system's code if
  * nothing listens at `path`; `ETIMEDOUT` if nothing is heard for `patience` ms (0: however long it takes).
  */
 export function callApi(
@@ -210,7 +216,7 @@ export function callApi(
   patience = 0,
 ): Promise<{ status: number; body: unknown }> {
   return new Promise((resolve, reject) => {
-    const asked = request({ socketPath: path, method, path: call, timeout: patience }, (response) => {
+    const asked = request({ socketPath: path, method, path: call, timeout: patience, agent: false }, (response) => {
       let text = '';
       response.setEncoding('utf8');
       response.on('data', (chunk: string) => (text += chunk));
@@ -225,7 +231,7 @@ export function callApi(
 
 /** Makes one call of a gateway's API that comes with JSON. Answers and throws as `callApi` does. */
 export async function postApi(path: string, call: string, body: object): Promise<{ status: number; body: unknown }> {
-  const asked = request({ socketPath: path, method: 'POST', path: call });
+  const asked = request({ socketPath: path, method: 'POST', path: call, agent: false });
   asked.end(JSON.stringify(body));
   const [response] = (await once(asked, 'response')) as [IncomingMessage];
   return { status: response.statusCode ?? 0, body: JSON.parse(await text(response)) };
