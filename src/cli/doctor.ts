@@ -7,7 +7,7 @@ import type { Context, Running } from '../doctor/context.ts';
 import { examine } from '../doctor/examine.ts';
 import { gather } from '../doctor/gather.ts';
 import { formatReport } from '../doctor/report.ts';
-import { withRequested } from '../doctor/requested.ts';
+import { withListed } from '../gateway/peering-config.ts';
 import type { GatewayConfig } from '../gateway/config.ts';
 import { EXIT } from '../gateway/errors.ts';
 import { RUN_FOLDER } from '../gateway/host.ts';
@@ -50,7 +50,7 @@ async function doctor(given: string | undefined, { json, verbose }: Options): Pr
   const result = readConfig(file, process.env);
   const filed = 'config' in result ? result.config : undefined;
   const running: Running = filed === undefined ? { kind: 'no' } : await ask(filed);
-  const config = filed && running.kind === 'yes' ? withRequested(filed, await listed(filed)) : filed;
+  const config = filed && running.kind === 'yes' ? withListed(filed, await listed(filed)) : filed;
   const context = await gather({
     ...{ file, config, running },
     configFaults: 'faults' in result ? result.faults.map(placed) : [],

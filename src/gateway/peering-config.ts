@@ -6,6 +6,7 @@ import { formatPrefix, parsePrefix } from '../routing/prefix.ts';
 import { READY_MADE } from './config.ts';
 import type { GatewayConfig, PeeringConfig, RemoteHost } from './config.ts';
 import { IsthmusError } from './errors.ts';
+import type { PeeringStatus } from './peering-status.ts';
 
 /** The accepter calls, and keeps a NAT on the way open, so that it can be reached at any time. */
 const KEEPALIVE = 25_000;
@@ -71,6 +72,35 @@ function peeringOf(record: PeeringRecord, file: GatewayConfig): PeeringConfig {
     addresses: isLed ? record.peerAddresses.map(parsePrefix) : [],
     keepaliveMs: side === 'accepter' ? KEEPALIVE : 0,
     acl: list,
+    groups: [],
+    networkAcl: undefined,
+    bundle: -1,
+    shape: { out: undefined, in: undefined },
+    ...READY_MADE[file.mode].peering,
+    learn: undefined,
+  };
+}
+
+/**
+ * The same as far as a gateway tells others: the file's configuration with those of `listed` behind its own that were
+ * requested and carry packets, without their secrets.
+ */
+export function withListed(file: GatewayConfig, listed: readonly PeeringStatus[]): GatewayConfig {
+  const requested = listed.filter(({ origin, data_path }) => origin === 'requested' && data_path !== 'none');
+  return { ...file, peerings: [...file.peerings, ...requested.map((peering) => listedForm(peering, file))] };
+}
+
+function listedForm({ name, side, endpoint, peer_subnets, acl }: PeeringStatus, file: GatewayConfig): PeeringConfig {
+  const isCalled = side === 'requester';
+  return {
+    name,
+    // Its PSK is nobody's business.
+    keys: { kind: 'psk', role: isCalled ? 'server' : 'client', cipher: 'auto', psk: new Uint8Array() },
+    endpoint: isCalled || endpoint === null ? undefined : splitEndpoint(endpoint),
+    subnets: peer_subnets.map(parsePrefix),
+    addresses: [],
+    keepaliveMs: 0,
+    acl: acl === null ? -1 : file.acls.findIndex((each) => each.name === acl),
     groups: [],
     networkAcl: undefined,
     bundle: -1,

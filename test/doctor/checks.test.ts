@@ -3,7 +3,7 @@ import type { Context } from '../../src/doctor/context.ts';
 import { examine } from '../../src/doctor/examine.ts';
 import { CHECKS, type CheckId, type Severity } from '../../src/doctor/findings.ts';
 import { formatReport } from '../../src/doctor/report.ts';
-import { withRequested } from '../../src/doctor/requested.ts';
+import { withListed } from '../../src/gateway/peering-config.ts';
 import type { PeeringStatus } from '../../src/gateway/peering-status.ts';
 import { config, context, endpoint, FILE, link, LINKS, refusal, route, ROUTES, running, way, ways } from './world.ts';
 
@@ -413,7 +413,7 @@ test('a requested peering that carries packets is looked at like one of the file
     ...{ peer_subnets: ['10.77.0.0/16'], subnets: [], acl: file.acls[0].name, endpoint: '[2001:db8::7]:51820' },
     ...{ created_at: null, changed_at: null, expires_at: null, visible_until: null, data_path, last_handshake_s: 1 },
   });
-  const { peerings } = withRequested(file, [listed('asked', 'up'), listed('over', 'none')]);
+  const { peerings } = withListed(file, [listed('asked', 'up'), listed('over', 'none')]);
   t.deepEqual(
     peerings.map(({ name }) => name),
     [...file.peerings.map(({ name }) => name), 'asked'],
