@@ -4,7 +4,7 @@ import { isIP } from 'node:net';
 import type { Peer } from '../session/peer.ts';
 import { endpointFrom, formatEndpoint } from '../wire/endpoint.ts';
 import type { Endpoint } from '../wire/endpoint.ts';
-import type { PeeringConfig } from './config.ts';
+import type { PeeringConfig, RemoteHost } from './config.ts';
 import { credentialOf } from './credentials.ts';
 import type { LastSeen, Sighting } from './last-seen.ts';
 import type { Log, Tunnel } from './tunnel.ts';
@@ -35,7 +35,7 @@ export class Locating {
 
   /** Where a peer is, as far as that is known without asking for the address of a name. */
   known(config: PeeringConfig): Endpoint | undefined {
-    const known = config.endpoint ?? splitEndpoint(this.#lastSeen.get(config.name).endpoint);
+    const known = this.#host(config);
     return known === undefined || isIP(known.host) === 0 ? undefined : endpointFrom(known.host, known.port);
   }
 
@@ -43,7 +43,7 @@ export class Locating {
   async locate(peering: Located): Promise<void> {
     const { config, peer } = peering;
     peering.resolvedAt = Date.now();
-    const known = config.endpoint ?? splitEndpoint(this.#lastSeen.get(config.name).endpoint);
+    const known = this.#host(config);
     if (known === undefined) return;
     try {
       const address = isIP(known.host) === 0 ? (await lookup(known.host)).address : known.host;
@@ -52,6 +52,11 @@ export class Locating {
     } catch (error) {
       this.#log.warn(`peering ${config.name}: ${known.host} has no address yet: ${(error as Error).message}`);
     }
+  }
+
+  /** By the configuration, or where the peer was last seen. */
+  #host({ endpoint, name }: PeeringConfig): RemoteHost | undefined {
+    return endpoint ?? splitEndpoint(this.#lastSeen.get(name).endpoint);
   }
 
   /** Remembers where the peers are, and resolves again the names of those that don't answer. */
@@ -74,7 +79,7 @@ export class Locating {
 }
 
 /** `host:port` as `formatEndpoint` writes it. */
-function splitEndpoint(text: string | undefined): { host: string; port: number } | undefined {
+function splitEndpoint(text: string | undefined): RemoteHost | undefined {
   const match = /^\[?([^\]]+)\]?:(\d+)$/.exec(text ?? '');
   return match === null ? undefined : { host: match[1], port: Number(match[2]) };
 }
