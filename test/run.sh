@@ -1,13 +1,19 @@
 #!/bin/bash
-# All tests: those in memory beside those between hosts, which wait more than they work. Prints what the former said last.
+# All tests: those in memory beside those between hosts, which wait more than they work. What failed is said last.
 set -u
-log=$(mktemp)
-trap 'kill $memory 2>/dev/null; rm -f "$log"' EXIT
-ava >"$log" 2>&1 &
+memory_log=$(mktemp)
+system_log=$(mktemp)
+trap 'kill $memory 2>/dev/null; rm -f "$memory_log" "$system_log"' EXIT
+ava >"$memory_log" 2>&1 &
 memory=$!
-ava --config ava.system.config.js
-system=$?
+ava --config ava.system.config.js 2>&1 | tee "$system_log"
+system=${PIPESTATUS[0]}
 wait "$memory"
 code=$?
-cat "$log"
+echo
+echo "== tests in memory: $([ "$code" = 0 ] && echo passed || echo failed)"
+if [ "$code" = 0 ]; then tail -n 2 "$memory_log"; else grep -vE '^ *✔' "$memory_log" | tail -n 150; fi
+echo
+echo "== tests between hosts: $([ "$system" = 0 ] && echo passed || echo failed)"
+if [ "$system" = 0 ]; then tail -n 2 "$system_log"; else grep -vE '^ *✔' "$system_log" | tail -n 60; fi
 exit $((system > code ? system : code))
