@@ -14,7 +14,8 @@ import { B, GATEWAY_A, GATEWAY_B, SUBNETS_A, SUBNETS_B, type Family } from './tw
 
 /** The checkout, seen from `dist/test/lab`. */
 const root = fileURLToPath(new URL('../../../', import.meta.url));
-export const ISTHMUS = [process.execPath, join(root, 'dist/src/cli/main.js')] as const;
+/** As the Debian package starts it. */
+export const ISTHMUS = [process.execPath, '--no-memory-reducer', join(root, 'dist/src/cli/main.js')] as const;
 export const WIREGUARD_GO = join(root, 'build/peers/wireguard-go');
 
 /** A running tunnel: its process on gateway A and on gateway B, where it has any. */
