@@ -1,6 +1,7 @@
 /** Where the peers are: by the configuration, by its names' addresses as they change, and by memory across restarts. */
 import { lookup } from 'node:dns/promises';
 import { isIP } from 'node:net';
+import { DEFAULT_TIMING } from '../session/constants.ts';
 import type { Peer } from '../session/peer.ts';
 import { endpointFrom, formatEndpoint } from '../wire/endpoint.ts';
 import type { Endpoint } from '../wire/endpoint.ts';
@@ -11,8 +12,6 @@ import type { Log, Tunnel } from './tunnel.ts';
 
 /** How often names are resolved again for peers that don't answer, in ms. */
 const RESOLVE_AGAIN = 30_000;
-/** A peer whose last handshake is older than this is unreachable. */
-const SESSION_LIFE = 180_000;
 
 /** A peering as it is looked for. */
 export interface Located {
@@ -72,7 +71,11 @@ export class Locating {
     for (const peering of peerings.values()) {
       const { endpoint } = peering.config;
       if (endpoint === undefined || isIP(endpoint.host) !== 0) continue;
-      if (now - peering.peer.lastHandshakeAt < SESSION_LIFE || now - peering.resolvedAt < RESOLVE_AGAIN) continue;
+      if (
+        now - peering.peer.lastHandshakeAt < DEFAULT_TIMING.rejectAfterTime ||
+        now - peering.resolvedAt < RESOLVE_AGAIN
+      )
+        continue;
       await this.locate(peering);
     }
   }
