@@ -4,7 +4,7 @@ import { endpoint as parseEndpoint } from '../control/config-text.ts';
 import type { GatewayConfig, PeeringConfig, RemoteHost } from '../gateway/config.ts';
 import { IsthmusError } from '../gateway/errors.ts';
 import { encodeKey } from '../gateway/secrets.ts';
-import { formatPrefix } from '../gateway/text.ts';
+import { formatPrefix, formatRemote } from '../gateway/text.ts';
 import { derivePeering, publicKey } from '../noise/psk.ts';
 import type { Prefix } from '../routing/prefix.ts';
 import { prefixContains } from '../routing/prefix.ts';
@@ -148,10 +148,6 @@ function remoteOf(options: ExportOptions): RemoteHost | undefined {
     if (!(error instanceof IsthmusError)) throw error;
     throw new IsthmusError('ISTHMUS_USAGE', `--endpoint ${error.message}`);
   }
-}
-
-function formatRemote({ host, port }: RemoteHost): string {
-  return `${host.includes(':') ? `[${host}]` : host}:${port}`;
 }
 
 function isWildcard(address: string | undefined): boolean {

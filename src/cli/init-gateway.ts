@@ -5,8 +5,7 @@ import nacl from 'tweetnacl';
 import { cidr, endpoint, interfaceName, name, networkAddress } from '../control/config-text.ts';
 import type { RemoteHost } from '../gateway/config.ts';
 import { IsthmusError } from '../gateway/errors.ts';
-import { formatRemote } from '../gateway/peering-config.ts';
-import { formatPrefix } from '../gateway/text.ts';
+import { formatPrefix, formatRemote } from '../gateway/text.ts';
 import { flowList, quoted } from './init-files.ts';
 import { writePrivateFiles } from './output.ts';
 

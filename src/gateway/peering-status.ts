@@ -5,9 +5,9 @@ import { isOver, isRouted } from '../peering/state.ts';
 import type { Side, State } from '../peering/state.ts';
 import { formatPrefix } from '../routing/prefix.ts';
 import type { GatewayConfig, PeeringConfig } from './config.ts';
-import { formatRemote } from './peering-config.ts';
 import { isUp } from './status.ts';
 import type { PeerStatus } from './status.ts';
+import { formatRemote } from './text.ts';
 
 export interface PeeringStatus {
   readonly name: string;

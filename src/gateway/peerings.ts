@@ -18,11 +18,12 @@ import { isOver } from '../peering/state.ts';
 import type { CipherChoice, GatewayConfig } from './config.ts';
 import type { Change as ConfigChange } from './difference.ts';
 import { IsthmusError } from './errors.ts';
-import { formatRemote, withRequested, worldOf } from './peering-config.ts';
+import { withRequested, worldOf } from './peering-config.ts';
 import { filedStatus, requestedStatus } from './peering-status.ts';
 import type { InvitationStatus, PeeringStatus } from './peering-status.ts';
 import { PeeringStore } from './peering-store.ts';
 import type { GatewayStatus } from './status.ts';
+import { formatRemote } from './text.ts';
 import type { Log } from './tunnel.ts';
 
 /** How often time and sessions are looked at, in ms. */
