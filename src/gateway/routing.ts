@@ -66,7 +66,7 @@ export function answeringAddresses(addresses: readonly Prefix[]): GatewayAddress
 }
 
 /** The route tables of a configuration. A peering as a target is its place in the configuration. */
-export function routeTablesOf(config: GatewayConfig): RouteTable[] {
+function routeTablesOf(config: GatewayConfig): RouteTable[] {
   return buildRouteTables(config.routeTables, attachmentsOf(config));
 }
 

@@ -99,7 +99,7 @@ const IPV4_HEADER = 20;
 const IPV6_HEADER = 40;
 
 /** The packet that a question describes. A TCP packet is a SYN, an ICMP one has the type that `port` says. */
-export function packetOf({ source, destination, protocol, port, sourcePort, size, ttl }: TraceQuestion): Uint8Array {
+function packetOf({ source, destination, protocol, port, sourcePort, size, ttl }: TraceQuestion): Uint8Array {
   const ipv4 = isIP(source) === 4;
   const header = ipv4 ? IPV4_HEADER : IPV6_HEADER;
   const least =
