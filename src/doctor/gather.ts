@@ -2,6 +2,7 @@
 import { describeInstance } from '../aws/instance.ts';
 import { readIdentity } from '../aws/metadata.ts';
 import type { GatewayConfig, RemoteHost } from '../gateway/config.ts';
+import { UNDERLAY_OVERHEAD } from '../gateway/network.ts';
 import type { PeerStatus } from '../gateway/status.ts';
 import { readRemote } from '../gateway/text.ts';
 import { addressesToAsk } from './addresses.ts';
@@ -13,8 +14,6 @@ import { readFirewall, readNetwork } from './read-network.ts';
 
 /** So many peers are asked; the state of the others is as the gateway has it. */
 const MOST_PROBED = 16;
-/** Bytes that a packet of the overlay grows by at most. */
-const OVERHEAD = { 4: 60, 6: 80 } as const;
 
 /** `given`: what was read before. */
 export async function gather(given: Pick<Context, 'file' | 'config' | 'configFaults' | 'running'>): Promise<Context> {
@@ -29,7 +28,7 @@ export async function gather(given: Pick<Context, 'file' | 'config' | 'configFau
     readFirewall(),
   ]);
   const mtuOf = (address = ''): number => {
-    const overhead = OVERHEAD[address.includes(':') ? 6 : 4];
+    const overhead = UNDERLAY_OVERHEAD[address.includes(':') ? 6 : 4];
     const mtu = running.kind === 'yes' ? running.status.mtu : config?.mtu;
     return typeof mtu === 'number' ? mtu + overhead : (network.ways.get(address)?.mtu ?? 0);
   };
