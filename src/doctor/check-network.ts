@@ -1,7 +1,7 @@
 /** What the kernel has to do for the gateway: link, addresses, MTU, forwarding, routes, reverse-path filter. */
 import { contains, formatPrefix, overlaps } from '../gateway/config.ts';
 import { UNDERLAY_OVERHEAD } from '../gateway/network.ts';
-import { kernelRoutes } from '../gateway/routing.ts';
+import { tunnelRoutes } from '../gateway/routing.ts';
 import type { Prefix } from '../routing/prefix.ts';
 import { firstHost, networksOf, several } from './addresses.ts';
 import type { Configured, HostRoute } from './context.ts';
@@ -137,7 +137,7 @@ function checkTunnelRoutes({ config, network, running }: Configured): Said[] {
   const { interface: name } = running.status;
   const through = network.routes.filter(({ device }) => device === name);
   const exact = new Set(through.map(({ prefix }) => formatPrefix(prefix)));
-  const missing = kernelRoutes(config).filter(
+  const missing = tunnelRoutes(config).filter(
     (wanted) => !exact.has(formatPrefix(wanted)) && !through.some(({ prefix }) => contains(prefix, wanted)),
   );
   if (missing.length > 0) {

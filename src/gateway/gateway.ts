@@ -41,7 +41,7 @@ import { Locating } from './locating.ts';
 import type { Located } from './locating.ts';
 import { addRoutes, configureLink, enableForwarding } from './network.ts';
 import { Paths } from './paths.ts';
-import { answeringAddresses, compileRouting, kernelRoutes, routesStatus } from './routing.ts';
+import { answeringAddresses, compileRouting, tunnelRoutes, routesStatus } from './routing.ts';
 import { troubleOf } from './refusals.ts';
 import { Rules } from './rules.ts';
 import { Shapes } from './shaping.ts';
@@ -160,7 +160,7 @@ export class Gateway {
     this.#route();
     await configureLink(this.tunnel.name, config.addresses, await mtuOf(config));
     this.#openSocket();
-    await addRoutes(this.tunnel.name, kernelRoutes(config));
+    await addRoutes(this.tunnel.name, tunnelRoutes(config));
     this.#restoreForwarding = enableForwarding(familiesOf(config));
     await Promise.all(Array.from(this.#peerings.values(), (peering) => this.#locating.locate(peering)));
     this.#housekeeping = setInterval(() => void this.#locating.keepHouse(this.#peerings), HOUSEKEEPING);

@@ -98,7 +98,7 @@ export function compileRouting(
  * it is dropped and counted. Not what the interface's own networks hold already; and not a default route, which would
  * take the encrypted datagrams too.
  */
-export function kernelRoutes(config: GatewayConfig): Prefix[] {
+export function tunnelRoutes(config: GatewayConfig): Prefix[] {
   const routes = routeTablesOf(config).find(isLocal)!.routes;
   return routes
     .filter(({ target, state, prefix }) => target !== LOCAL && state !== 'hidden' && prefix.bits > 0)
