@@ -22,7 +22,7 @@ import { clampMss } from '../wire/mss.ts';
 import { Packet, innerLength } from '../wire/packet.ts';
 import type { EndpointStore, InboundQueue } from '../nic/index.ts';
 import { BUFFER, GROUP, HAND_ON, NO_ROOM, ROW, STATUS } from '../nic/layout.ts';
-import { IN } from '../policy/policy.ts';
+import { IN } from '../policy/direction.ts';
 import { LOCAL } from '../routing/target.ts';
 import { Answers } from './answers.ts';
 import { COUNTER, countDrop, rowOf } from './counters.ts';

@@ -8,8 +8,6 @@ import { advanceState, beginState, FRAGMENTS_STATE, isClosing } from './flow-sta
 import { FlowTable, type FlowTableData } from './flow-table.ts';
 import { forgetEnd, noteSegment, noteVerdict, verdictNoted, WINDOW_WORDS } from './tcp-window.ts';
 
-export { IN, OUT };
-
 /** The lists asked about a packet at one attachment, each with what it said, as `Policy` notes it when it only explains. */
 export interface Decisions {
   /** Ids of rules, `BY_DEFAULT`, or `NOT_ASKED`. */
