@@ -9,7 +9,9 @@ import { discardSealed, inboundMemory, keys, openRows, outboundMemory, sealRows 
 import type { CipherName } from '../src/noise/cipher.ts';
 import { Acl, compileAcls, type AclRule } from '../src/policy/acl.ts';
 import { createFlowTable } from '../src/policy/flow-table.ts';
-import { createPolicyCounters, OUT, Policy } from '../src/policy/policy.ts';
+import { createPolicyCounters } from '../src/policy/counters.ts';
+import { OUT } from '../src/policy/direction.ts';
+import { Policy } from '../src/policy/policy.ts';
 import { parsePrefix } from '../src/routing/prefix.ts';
 import { buildPrefixTable, PrefixTable, type PrefixEntry } from '../src/routing/prefix-table.ts';
 import { singleTable } from '../src/routing/routing.ts';

@@ -28,7 +28,7 @@ fail() {
   exit 1
 }
 
-# Nothing of the archive is unpacked before its digest is known to be the one that the stack was given. The file .new
+# Nothing of the tarball is unpacked before its digest is known to be the one that the stack was given. The file .new
 # stays until a gateway of it was started.
 install_package() {
   local folder

@@ -114,19 +114,19 @@ const COMMON: Readonly<Record<string, CfnParameterProps>> = {
     type: 'String',
     allowedPattern: '^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$',
     constraintDescription: 'the name of an S3 bucket',
-    description: 'S3 bucket that holds the archive of Isthmus',
+    description: 'S3 bucket that holds the npm tarball of Isthmus',
   },
   PackageKey: {
     type: 'String',
     allowedPattern: "^[A-Za-z0-9!_.'()/-]+$",
     constraintDescription: 'the key of an object, without a leading slash, wildcards or spaces',
-    description: 'Key of that archive: isthmus-0.1.0-linux-x64.tar.gz (arm64 for Arm instances)',
+    description: 'Key of that tarball: isthmus-0.1.0.tgz, made for the architecture of the instance',
   },
   PackageSha256: {
     type: 'String',
     allowedPattern: '^[0-9a-f]{64}$',
     constraintDescription: '64 lower-case hex digits',
-    description: 'SHA-256 of that archive, as npm run package:archive prints; the instance runs nothing else',
+    description: 'SHA-256 of that tarball; the instance runs nothing else',
   },
   ImageX86: {
     type: 'AWS::SSM::Parameter::Value<AWS::EC2::Image::Id>',

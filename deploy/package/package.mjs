@@ -1,18 +1,21 @@
 #!/usr/bin/env node
 // Makes what is installed elsewhere, out of a checkout that was built: a tarball for `npm install -g`, a Debian package.
-// Both hold all they need but Node: the packages that the program uses, and its addon, compiled.
+// Both hold all they need but Node: the packages that the program uses, and its addon, compiled. The same sources and
+// addons make the same tarball.
 //
-//   node deploy/package/package.mjs npm|deb...        into build/package; prints the path of each
+//   npm run package [-- --out FOLDER] [npm|deb]...      both, into build/package; prints the path of each
 //
 // The addon of this machine is the one in build/Release; those of others are taken from build/addons (addons.mjs).
 import { execFileSync } from 'node:child_process';
 import { chmodSync, cpSync, existsSync, mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
 import { dependencies } from './dependencies.mjs';
 
 const root = dirname(dirname(dirname(fileURLToPath(import.meta.url))));
-const out = join(root, 'build/package');
+const { values, positionals: named } = parseArgs({ options: { out: { type: 'string' } }, allowPositionals: true });
+const out = resolve(values.out ?? join(root, 'build/package'));
 const addons = join(root, 'build/addons');
 const debian = join(root, 'deploy/package/debian');
 const manifest = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
@@ -31,7 +34,8 @@ function stage(folder) {
     ...dependencies(root),
   ];
   for (const path of files) {
-    cpSync(join(root, path), join(folder, path), { recursive: true, dereference: true });
+    const filter = (name) => !/\.(map|ts)$/.test(name);
+    cpSync(join(root, path), join(folder, path), { recursive: true, dereference: true, filter });
   }
   const own = join(folder, 'prebuilds', `linux-${process.arch}`);
   if (existsSync(addons)) cpSync(addons, join(folder, 'prebuilds'), { recursive: true });
@@ -97,9 +101,9 @@ function packDeb() {
 }
 
 const kinds = { npm: packNpm, deb: packDeb };
-const wanted = process.argv.slice(2);
-if (wanted.length === 0 || wanted.some((kind) => !Object.hasOwn(kinds, kind))) {
-  console.error('usage: node deploy/package/package.mjs npm|deb...');
+const wanted = named.length > 0 ? named : Object.keys(kinds);
+if (wanted.some((kind) => !Object.hasOwn(kinds, kind))) {
+  console.error('usage: node deploy/package/package.mjs [--out FOLDER] [npm|deb]...');
   process.exit(64);
 }
 mkdirSync(out, { recursive: true });

@@ -4,10 +4,11 @@ import { endpoint as parseEndpoint } from '../control/config-text.ts';
 import type { GatewayConfig, PeeringConfig, RemoteHost } from '../gateway/config.ts';
 import { IsthmusError } from '../gateway/errors.ts';
 import { encodeKey } from '../gateway/secrets.ts';
-import { formatPrefix } from '../gateway/text.ts';
+import { formatPrefix, formatRemote } from '../gateway/text.ts';
 import { derivePeering, publicKey } from '../noise/psk.ts';
 import type { Prefix } from '../routing/prefix.ts';
 import { prefixContains } from '../routing/prefix.ts';
+import { readOption } from './arguments.ts';
 import { printSecret } from './output.ts';
 
 /** Seconds; what WireGuard's manual advises behind a NAT. */
@@ -140,18 +141,8 @@ function deriveForWireGuard(peering: PeeringConfig): ReturnType<typeof derivePee
   );
 }
 
-function remoteOf(options: ExportOptions): RemoteHost | undefined {
-  if (options.endpoint === undefined) return undefined;
-  try {
-    return parseEndpoint(options.endpoint);
-  } catch (error) {
-    if (!(error instanceof IsthmusError)) throw error;
-    throw new IsthmusError('ISTHMUS_USAGE', `--endpoint ${error.message}`);
-  }
-}
-
-function formatRemote({ host, port }: RemoteHost): string {
-  return `${host.includes(':') ? `[${host}]` : host}:${port}`;
+function remoteOf({ endpoint }: ExportOptions): RemoteHost | undefined {
+  return endpoint === undefined ? undefined : readOption('--endpoint', endpoint, parseEndpoint);
 }
 
 function isWildcard(address: string | undefined): boolean {

@@ -11,9 +11,10 @@ import { IsthmusError } from '../gateway/errors.ts';
 import type { FlowsAnswer } from '../gateway/flow-top.ts';
 import { readTopFlows } from '../observe/flow-log-read.ts';
 import { formatFlows, formatLoggedFlows } from '../observe/flows-text.ts';
+import { readOption } from './arguments.ts';
 import { askGateway } from './ask.ts';
+import { CLEAR_SCREEN } from './output.ts';
 
-const CLEAR_SCREEN = '\u001b[H\u001b[2J\u001b[3J';
 /** What has been noted for a shorter time than this, in seconds, tells nothing yet. */
 const FIRST_LOOK = 2;
 
@@ -90,18 +91,10 @@ async function flows(name: string | undefined, options: Options): Promise<void> 
 
 async function readLog(path: string, asked: URLSearchParams, { format, watch, json }: Options): Promise<void> {
   if (watch) throw new IsthmusError('ISTHMUS_USAGE', '--watch shows a running gateway; wanted it without --read');
-  const fields = format === undefined ? undefined : readFormat(format);
+  const fields = format === undefined ? undefined : readOption('--format', format, flowLogFormat);
   const query = flowQuery(asked);
   const answer = await readTopFlows(linesOf(path), query, fields);
   process.stdout.write(json ? `${JSON.stringify(answer, null, 2)}\n` : formatLoggedFlows(answer));
-}
-
-function readFormat(format: string): ReturnType<typeof flowLogFormat> {
-  try {
-    return flowLogFormat(format);
-  } catch (error) {
-    throw new IsthmusError('ISTHMUS_USAGE', `--format: ${(error as Error).message}`);
-  }
 }
 
 /** The lines of a file; a problem with it is one of usage. */

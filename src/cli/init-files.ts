@@ -1,6 +1,6 @@
 import type { CipherChoice, RemoteHost, Role } from '../gateway/config.ts';
 import { IsthmusError } from '../gateway/errors.ts';
-import { formatPrefix } from '../gateway/text.ts';
+import { formatPrefix, formatRemote } from '../gateway/text.ts';
 import type { Prefix } from '../routing/prefix.ts';
 
 export interface InitSide {
@@ -44,11 +44,10 @@ export function overlayPair(network: Prefix): OverlayPair {
 export function configurationText(answers: InitAnswers, role: Role): string {
   const ours = answers[role];
   const theirs = answers[role === 'server' ? 'client' : 'server'];
-  const { host, port } = answers.serverEndpoint;
-  const endpoint = `${host.includes(':') ? `[${host}]` : host}:${port}`;
+  const { serverEndpoint } = answers;
   const calls =
     role === 'client'
-      ? `    endpoint: ${quoted(endpoint)}
+      ? `    endpoint: ${quoted(formatRemote(serverEndpoint))}
     keepalive: 25s                # keeps a NAT on the way open, so that ${theirs.name} can reach us at any time
 `
       : '';
@@ -57,7 +56,7 @@ gateway:
   name: ${quoted(ours.name)}
   interface: ist0
   address: ${flowList(answers.overlay.map((pair) => pair[role]))}
-  listen: ${role === 'server' ? port : 51820}
+  listen: ${role === 'server' ? serverEndpoint.port : 51820}
   subnets: ${flowList(ours.subnets)}
 peerings:
   - name: ${quoted(theirs.name)}

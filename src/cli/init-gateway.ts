@@ -2,11 +2,11 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import nacl from 'tweetnacl';
-import { cidr, endpoint, interfaceName, name, networkAddress } from '../control/config-text.ts';
+import { cidr, interfaceName, name, networkAddress } from '../control/config-text.ts';
 import type { RemoteHost } from '../gateway/config.ts';
 import { IsthmusError } from '../gateway/errors.ts';
-import { formatRemote } from '../gateway/peering-config.ts';
-import { formatPrefix } from '../gateway/text.ts';
+import { formatPrefix, formatRemote } from '../gateway/text.ts';
+import { DEFAULT_PORT, calledAt, partsOf, readOption } from './arguments.ts';
 import { flowList, quoted } from './init-files.ts';
 import { writePrivateFiles } from './output.ts';
 
@@ -20,19 +20,19 @@ export interface GatewayOptions {
   readonly force?: true;
 }
 
-const DEFAULT_PORT = 51820;
-
 /** Writes the file. Throws `ISTHMUS_USAGE`, `ISTHMUS_FILE_EXISTS`, `ISTHMUS_FILE_WRITE`. */
 export function writeGateway(options: GatewayOptions): void {
-  const title = option('--name', options.name, name);
-  const subnets = option('--subnets', options.subnets, (text) => split(text).map((each) => formatPrefix(cidr(each))));
+  const title = needed('--name', options.name, name);
+  const subnets = needed('--subnets', options.subnets, (text) => partsOf(text).map((each) => formatPrefix(cidr(each))));
   if (subnets.length === 0) throw new IsthmusError('ISTHMUS_USAGE', '--subnets: wanted at least one CIDR');
-  const called = options.endpoint === undefined ? undefined : option('--endpoint', options.endpoint, withPort);
+  const called = options.endpoint === undefined ? undefined : readOption('--endpoint', options.endpoint, calledAt);
   const addresses =
     options.overlay === undefined
       ? [ownAddress()]
-      : option('--overlay', options.overlay, (text) => split(text).map((each) => formatPrefix(networkAddress(each))));
-  const device = option('--interface', options.interface ?? 'ist0', interfaceName);
+      : readOption('--overlay', options.overlay, (text) =>
+          partsOf(text).map((each) => formatPrefix(networkAddress(each))),
+        );
+  const device = readOption('--interface', options.interface ?? 'ist0', interfaceName);
   const path = join(options.dir, `${title}.yaml`);
   if (existsSync(path) && !options.force) {
     throw new IsthmusError('ISTHMUS_FILE_EXISTS', `${path} is already there; nothing was written (--force replaces)`);
@@ -42,18 +42,9 @@ export function writeGateway(options: GatewayOptions): void {
   process.stdout.write(nextSteps(title, path, called));
 }
 
-function option<T>(flag: string, text: string | undefined, read: (text: string) => T): T {
+function needed<T>(flag: string, text: string | undefined, read: (text: string) => T): T {
   if (text === undefined) throw new IsthmusError('ISTHMUS_USAGE', `one gateway alone wants ${flag} too`);
-  try {
-    return read(text);
-  } catch (error) {
-    if (!(error instanceof IsthmusError)) throw error;
-    throw new IsthmusError('ISTHMUS_USAGE', `${flag}: ${error.message}`);
-  }
-}
-
-function withPort(text: string): RemoteHost {
-  return endpoint(/^(\[.*\]|[^:[\]]+)$/.test(text) ? `${text}:${DEFAULT_PORT}` : text);
+  return readOption(flag, text, read);
 }
 
 /** One of the four million addresses of RFC 6598, which is nobody's network: two gateways hardly draw the same. */
@@ -90,10 +81,6 @@ acls:
     # Let the other side reach a service here:
     # - {name: web, action: allow, direction: in, protocol: tcp, destination: ${quoted(subnets[0])}, ports: [80, 443]}
 `;
-}
-
-function split(text: string): string[] {
-  return text.split(/[\s,]+/).filter((part) => part !== '');
 }
 
 function nextSteps(title: string, path: string, called: RemoteHost | undefined): string {

@@ -3,17 +3,16 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline/promises';
 import { Command } from 'commander';
 import nacl from 'tweetnacl';
-import { cidr, cipher, endpoint, name } from '../control/config-text.ts';
+import { cidr, cipher, name } from '../control/config-text.ts';
 import { IsthmusError } from '../gateway/errors.ts';
 import { encodeKey } from '../gateway/secrets.ts';
 import { formatPrefix } from '../gateway/text.ts';
+import { calledAt, partsOf, readOption } from './arguments.ts';
 import type { InitAnswers } from './init-files.ts';
 import { configurationText, overlayPair } from './init-files.ts';
 import { writeGateway } from './init-gateway.ts';
 import type { GatewayOptions } from './init-gateway.ts';
 import { writePrivateFiles } from './output.ts';
-
-const DEFAULT_PORT = '51820';
 
 /** What init wants to know. An option and a question each; what has a default need not be answered. */
 interface Question {
@@ -37,7 +36,7 @@ const QUESTIONS: readonly Question[] = [
     key: 'serverEndpoint',
     flags: '--server-endpoint <host[:port]>',
     description: 'public address or name of the server gateway, and its UDP port',
-    check: (text) => endpoint(withPort(text)),
+    check: calledAt,
   },
   {
     key: 'serverSubnets',
@@ -56,7 +55,7 @@ const QUESTIONS: readonly Question[] = [
     flags: '--overlay <cidrs>',
     description: 'point-to-point network between the gateways: a /30, /31, /126 or /127, or one of each family',
     default: '10.8.0.0/30',
-    check: (text) => list(text).map((each) => overlayPair(cidr(each))),
+    check: (text) => partsOf(text).map((each) => overlayPair(cidr(each))),
   },
   {
     key: 'cipher',
@@ -115,8 +114,8 @@ async function writeBothSides(options: InitOptions & GatewayOptions): Promise<vo
   const answers: InitAnswers = {
     server: { name: server, subnets: subnets(texts['serverSubnets']) },
     client: { name: client, subnets: subnets(texts['clientSubnets']) },
-    serverEndpoint: endpoint(withPort(texts['serverEndpoint'])),
-    overlay: list(texts['overlay']).map((each) => overlayPair(cidr(each))),
+    serverEndpoint: calledAt(texts['serverEndpoint']),
+    overlay: partsOf(texts['overlay']).map((each) => overlayPair(cidr(each))),
     cipher: cipher(texts['cipher']),
     pskFile: `${server}-${client}.psk`,
   };
@@ -158,13 +157,8 @@ async function answer(options: InitOptions): Promise<Record<string, string>> {
 }
 
 function checked(question: Question, text: string): string {
-  try {
-    question.check(text);
-    return text;
-  } catch (error) {
-    if (!(error instanceof IsthmusError)) throw error;
-    throw new IsthmusError('ISTHMUS_USAGE', `${question.flags}: ${error.message}`);
-  }
+  readOption(question.flags, text, question.check);
+  return text;
 }
 
 /** Puts the questions to standard error, one line each, until each has an answer that will do. */
@@ -197,24 +191,15 @@ async function ask(questions: readonly Question[]): Promise<Record<string, strin
 }
 
 function names(text: string): [server: string, client: string] {
-  const both = list(text).map(name);
+  const both = partsOf(text).map(name);
   if (both.length === 2 && both[0] !== both[1]) return [both[0], both[1]];
   throw new IsthmusError('ISTHMUS_USAGE', 'wanted two different names with a comma between them');
 }
 
 function subnets(text: string): string[] {
-  const prefixes = list(text).map(cidr);
+  const prefixes = partsOf(text).map(cidr);
   if (prefixes.length > 0) return prefixes.map(formatPrefix);
   throw new IsthmusError('ISTHMUS_USAGE', 'wanted at least one CIDR such as 172.31.0.0/16');
-}
-
-function list(text: string): string[] {
-  return text.split(/[\s,]+/).filter((part) => part !== '');
-}
-
-/** An endpoint may come without its port here: most are the default. */
-function withPort(text: string): string {
-  return /^(\[.*\]|[^:[\]]+)$/.test(text) ? `${text}:${DEFAULT_PORT}` : text;
 }
 
 function nextSteps({ server, client, serverEndpoint, pskFile }: InitAnswers, paths: Record<string, string>): string {

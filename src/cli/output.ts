@@ -3,6 +3,9 @@ import { dirname } from 'node:path';
 import { IsthmusError } from '../gateway/errors.ts';
 import { formatMode } from '../gateway/secrets.ts';
 
+/** Of a terminal, with what was scrolled away. */
+export const CLEAR_SCREEN = '\u001b[H\u001b[2J\u001b[3J';
+
 /** Writes a secret to standard output, with a warning when that is a file which others may read. */
 export function printSecret(text: string): void {
   const { mode } = fstatSync(process.stdout.fd);

@@ -5,6 +5,7 @@ import { IsthmusError } from '../gateway/errors.ts';
 import type { InvitationStatus, PeeringStatus } from '../gateway/peering-status.ts';
 import { invitationIn, invitationStatus } from '../gateway/peerings.ts';
 import { formatInvitation, formatPeering, formatPeerings } from '../observe/peerings-text.ts';
+import { partsOf } from './arguments.ts';
 import { askGateway, tellGateway } from './ask.ts';
 import { printSecret } from './output.ts';
 
@@ -36,10 +37,11 @@ export function command(): Command {
         '--endpoint <host:port>',
         'where the other side calls this gateway (default: gateway.endpoint of the file)',
       )
-      .option('--subnets <cidrs>', 'what is offered, comma-separated (default: all of gateway.subnets)')
+      .option('--subnets <cidrs>', 'what is offered, comma-separated (default: all of gateway.subnets)', partsOf)
       .option(
         '--peer-subnets <cidrs>',
         "what the other side's networks must lie within (default: the private networks)",
+        partsOf,
       )
       .option('--acl <name>', 'the ACL that judges its packets; without one nothing passes')
       .option('--cipher <cipher>', 'auto, aes-256-gcm or chacha20-poly1305')
@@ -54,7 +56,7 @@ export function command(): Command {
   peering.addCommand(
     sub('accept', 'accept an invitation')
       .argument('[invitation]', INVITATION)
-      .option('--subnets <cidrs>', "which of the other side's networks, comma-separated (default: all)")
+      .option('--subnets <cidrs>', "which of the other side's networks, comma-separated (default: all)", partsOf)
       .option('--acl <name>', 'the ACL that judges its packets; without one nothing passes')
       .option('--name <name>', 'what the other side is called here (default: what it calls itself)')
       .action(accept),
@@ -90,11 +92,10 @@ function sub(name: string, summary: string): Command {
 
 async function request(
   name: string,
-  options: Common & { endpoint?: string; subnets?: string; peerSubnets?: string; acl?: string; cipher?: string },
+  options: Common & { endpoint?: string; subnets?: string[]; peerSubnets?: string[]; acl?: string; cipher?: string },
 ): Promise<void> {
-  const { gateway, json, endpoint, acl, cipher } = options;
-  const lists = { subnets: split(options.subnets), peer_subnets: split(options.peerSubnets) };
-  const body = { name, endpoint, acl, cipher, ...lists };
+  const { gateway, json, endpoint, acl, cipher, subnets, peerSubnets } = options;
+  const body = { name, endpoint, acl, cipher, subnets, peer_subnets: peerSubnets };
   const answer = (await tellGateway(gateway, '/v1/peerings/request', body)) as RequestAnswer;
   const { peering, invitation } = answer;
   mustNotFail(peering);
@@ -122,9 +123,9 @@ async function inspect(invitation: string | undefined, { gateway, json }: Common
 
 async function accept(
   invitation: string | undefined,
-  { gateway, json, subnets, acl, name }: Common & { subnets?: string; acl?: string; name?: string },
+  { gateway, json, subnets, acl, name }: Common & { subnets?: string[]; acl?: string; name?: string },
 ): Promise<void> {
-  const body = { invitation: await given(invitation), name, acl, subnets: split(subnets) };
+  const body = { invitation: await given(invitation), name, acl, subnets };
   const peering = await become(gateway, 'accept', body, json);
   if (!json && peering.acl === null) process.stderr.write(`${NO_ACL}\n`);
 }
@@ -181,9 +182,4 @@ function mustNotFail({ name, state, message }: PeeringStatus): void {
 
 async function given(invitation: string | undefined): Promise<string> {
   return invitation === undefined || invitation === '-' ? await readAll(process.stdin) : invitation;
-}
-
-/** Of CIDRs with commas between them. */
-function split(text: string | undefined): string[] | undefined {
-  return text?.split(/[\s,]+/).filter((part) => part !== '');
 }

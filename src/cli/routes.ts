@@ -38,7 +38,7 @@ async function routes(
 }
 
 /** The part that was asked for. Throws an `IsthmusError` if there is no such table. */
-export function selectRoutes(all: RoutesStatus, table: string | undefined, address: Prefix | undefined): RoutesStatus {
+function selectRoutes(all: RoutesStatus, table: string | undefined, address: Prefix | undefined): RoutesStatus {
   const tables = all.tables.filter(({ name }) => table === undefined || name === table);
   if (tables.length === 0) {
     const names = all.tables.map(({ name }) => name).join(', ');

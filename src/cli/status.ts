@@ -9,9 +9,10 @@ import { History } from '../observe/page/history.ts';
 import { formatStatus } from '../observe/status-text.ts';
 import { formatWatch } from '../observe/watch-text.ts';
 import type { ScreenSize } from '../observe/watch-text.ts';
+import { readOption } from './arguments.ts';
 import { askGateway } from './ask.ts';
+import { CLEAR_SCREEN } from './output.ts';
 
-const CLEAR_SCREEN = '\u001b[H\u001b[2J\u001b[3J';
 const CURSOR = { hide: '\u001b[?25l', show: '\u001b[?25h' };
 /** What a terminal is taken for that does not say: no lines are left out. */
 const SCREEN: ScreenSize = { columns: 80, rows: Infinity };
@@ -101,9 +102,7 @@ function hideCursor(): () => void {
 /** In ms. Throws `ISTHMUS_USAGE` for what is none, and where there is nothing to repeat. */
 function intervalOf({ watch, interval }: Options): number {
   if (!watch && interval !== undefined) throw new IsthmusError('ISTHMUS_USAGE', '--interval is for --watch only');
-  try {
-    return duration(interval ?? DEFAULT_INTERVAL, INTERVAL.least, INTERVAL.most);
-  } catch (error) {
-    throw new IsthmusError('ISTHMUS_USAGE', `--interval: ${(error as Error).message}`);
-  }
+  return readOption('--interval', interval ?? DEFAULT_INTERVAL, (text) =>
+    duration(text, INTERVAL.least, INTERVAL.most),
+  );
 }

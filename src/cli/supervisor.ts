@@ -2,6 +2,7 @@
  * What systemd, or another supervisor with its protocol, is told of this process, and keeps for it: sd_notify(3),
  * sd_watchdog_enabled(3), sd_listen_fds(3). Without a supervisor nothing is sent.
  */
+import { isUp } from '../gateway/status.ts';
 import type { GatewayStatus } from '../gateway/status.ts';
 import { closeFd, notify } from '../nic/native.ts';
 
@@ -11,8 +12,6 @@ const FIRST_DESCRIPTOR = 3;
 const LOOKS = 4;
 /** How often the line that `systemctl status` shows is made anew, ms. */
 const STATUS_EVERY = 10_000;
-/** A peer whose last handshake is older than this has no session, s. */
-const SESSION_LIFE = 180;
 
 export class Supervisor {
   readonly #socket: string;
@@ -100,7 +99,7 @@ export class Supervisor {
 
 /** What `systemctl status` shows of a gateway. */
 export function statusLine({ port, peers, listening }: GatewayStatus): string {
-  const inSession = peers.filter(({ last_handshake_s: age }) => age !== null && age < SESSION_LIFE).length;
+  const inSession = peers.filter(isUp).length;
   const socket = listening ? `UDP port ${port}` : 'the interface is down';
   return `${socket}; sessions with ${inSession} of ${peers.length} peers`;
 }

@@ -3,7 +3,7 @@ import { z } from 'zod';
 import type { AuditAnswer, AuditVerdict, Asked, Taken } from '../gateway/peerings.ts';
 import type { InvitationStatus, PeeringStatus } from '../gateway/peering-status.ts';
 import { IsthmusError } from '../gateway/errors.ts';
-import { formatPrefix } from '../gateway/text.ts';
+import { formatPrefix, formatRemote } from '../gateway/text.ts';
 import * as text from './config-text.ts';
 
 /** What answers: the gateway's requested peerings. */
@@ -51,7 +51,7 @@ function leaf<T>(parse: (value: unknown) => T, write: (value: T) => string): z.Z
 
 const name = leaf(text.name, String);
 const networks = z.array(leaf(text.cidr, formatPrefix)).min(1).max(16);
-const endpoint = leaf(text.endpoint, ({ host, port }) => `${host.includes(':') ? `[${host}]` : host}:${port}`);
+const endpoint = leaf(text.endpoint, formatRemote);
 const invitation = z.string().max(8192);
 
 const requestSchema = z.strictObject({

@@ -8,10 +8,10 @@ import { fragmentData, writeFragment } from '../wire/fragments.ts';
 import { takeHop } from '../wire/hops.ts';
 import { AnswerLimiter, ICMP_ERROR, mayBeAnswered, writeIcmpError } from '../wire/icmp.ts';
 import type { GatewayAddresses } from '../wire/icmp.ts';
+import { MAX_PACKET } from '../wire/packet.ts';
 import type { Packet } from '../wire/packet.ts';
 import { MAX_PEERS } from './counters.ts';
 
-const MAX_PACKET = 65535;
 const NOWHERE: GatewayAddresses = { ipv4: new Int32Array(4), ipv6: new Int32Array(4) };
 
 export class Answers {

@@ -1,7 +1,8 @@
 /** Asks the data plane's own verdict about a packet that is not there, and changes nothing: no flow, no counter. */
 import type { AclProgram } from '../policy/acl.ts';
 import type { FlowTableData } from '../policy/flow-table.ts';
-import { Policy, createPolicyCounters } from '../policy/policy.ts';
+import { createPolicyCounters } from '../policy/counters.ts';
+import { Policy } from '../policy/policy.ts';
 import type { Decisions } from '../policy/policy.ts';
 import { Routing } from '../routing/routing.ts';
 import type { RoutingProgram } from '../routing/routing.ts';

@@ -22,7 +22,7 @@ import { clampMss } from '../wire/mss.ts';
 import { Packet, innerLength } from '../wire/packet.ts';
 import type { EndpointStore, InboundQueue } from '../nic/index.ts';
 import { BUFFER, GROUP, HAND_ON, NO_ROOM, ROW, STATUS } from '../nic/layout.ts';
-import { IN } from '../policy/policy.ts';
+import { IN } from '../policy/direction.ts';
 import { LOCAL } from '../routing/target.ts';
 import { Answers } from './answers.ts';
 import { COUNTER, countDrop, rowOf } from './counters.ts';
@@ -343,9 +343,11 @@ export class Inbound {
         groups[group + GROUP.verdict] = -1;
         return;
       }
-      reason = verdict.inbound(packet, slab, offset, slot, (clock[0] / 1000) | 0, count);
-      if (reason === 0) reason = this.#pacing.limit(verdict.policy, this.#bytesOf(group));
-      this.#note(group, slot, reason, verdict.rule, count);
+      const seconds = (clock[0] / 1000) | 0;
+      const bytes = this.#bytesOf(group);
+      reason = verdict.inbound(packet, slab, offset, slot, seconds, count);
+      if (reason === 0) reason = this.#pacing.limit(verdict.policy, bytes);
+      this.#seen.note(packet, slot, reason, verdict.rule, count, bytes, seconds);
       this.#live.note(packet, slot, verdict.target, reason, verdict.rule, count);
       if (reason !== 0) this.#answer(reason, offset, slot);
     }
@@ -437,12 +439,6 @@ export class Inbound {
       const lost = this.#answers.fragment(rows[at + ROW.offset], rows[at + ROW.length], target, mtu);
       if (lost !== 0) countDrop(this.#counters, slot, lost, 1);
     }
-  }
-
-  #note(group: number, slot: number, reason: number, rule: number, count: number): void {
-    const { groups, clock } = this.#queue;
-    const bytes = groups[group + GROUP.length] + (count - 1) * groups[group + GROUP.header];
-    this.#seen.note(this.#packet, slot, reason, rule, count, bytes, (clock[0] / 1000) | 0);
   }
 
   /** An authenticated, new message came from `buffer`'s endpoint: that is where the peer is (white paper §6.5). */

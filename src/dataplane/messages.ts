@@ -2,7 +2,7 @@
 import type { AclProgram } from '../policy/acl.ts';
 import type { FlowLogData } from '../policy/flow-log-table.ts';
 import type { FlowTableData } from '../policy/flow-table.ts';
-import type { PolicyCounters } from '../policy/policy.ts';
+import type { PolicyCounters } from '../policy/counters.ts';
 import type { ShapeSpec } from '../policy/shaper.ts';
 import type { RoutingProgram } from '../routing/routing.ts';
 import type { Counter } from '../session/constants.ts';

@@ -19,7 +19,7 @@ import { clampMss } from '../wire/mss.ts';
 import { Packet } from '../wire/packet.ts';
 import type { OutboundQueue } from '../nic/index.ts';
 import { ROW, RUN, STATUS } from '../nic/layout.ts';
-import { OUT } from '../policy/policy.ts';
+import { OUT } from '../policy/direction.ts';
 import { BLACKHOLE } from '../routing/target.ts';
 import { REJECT_AFTER_MESSAGES, REKEY_AFTER_MESSAGES } from '../session/constants.ts';
 import { Staging } from '../session/staging.ts';

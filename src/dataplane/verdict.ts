@@ -10,7 +10,7 @@
  *
  * A plain device has no policy: allowed IPs are its source check inbound and its route outbound, and there is no more.
  */
-import { IN, OUT } from '../policy/policy.ts';
+import { IN, OUT } from '../policy/direction.ts';
 import type { Policy } from '../policy/policy.ts';
 import { Routing } from '../routing/routing.ts';
 import { BLACKHOLE, LOCAL, bundleOf } from '../routing/target.ts';

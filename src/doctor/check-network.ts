@@ -1,14 +1,13 @@
 /** What the kernel has to do for the gateway: link, addresses, MTU, forwarding, routes, reverse-path filter. */
 import { contains, formatPrefix, overlaps } from '../gateway/config.ts';
-import { kernelRoutes } from '../gateway/routing.ts';
+import { UNDERLAY_OVERHEAD } from '../gateway/network.ts';
+import { tunnelRoutes } from '../gateway/routing.ts';
 import type { Prefix } from '../routing/prefix.ts';
 import { firstHost, networksOf, several } from './addresses.ts';
 import type { Configured, HostRoute } from './context.ts';
 import { fault, hint, ok, warning, type Said } from './findings.ts';
 import { localWay, underlayWays } from './ways.ts';
 
-/** Bytes that a packet grows by on the underlay: IP, UDP, header, tag. */
-const OVERHEAD = { 4: 60, 6: 80 } as const;
 const STRICT = 1;
 
 /** The link and what hangs on it. Only while the gateway runs, as it makes them. */
@@ -51,7 +50,7 @@ function checkMtu(name: string, mtu: number, context: Configured): Said[] {
   const { config } = context;
   const ways = underlayWays(context)
     .filter(({ way }) => way.mtu > 0 && !way.local)
-    .map(({ peering, family, way }) => ({ peering, way, room: way.mtu - OVERHEAD[family] }));
+    .map(({ peering, family, way }) => ({ peering, way, room: way.mtu - UNDERLAY_OVERHEAD[family] }));
   const narrow = ways
     .filter(({ room }) => mtu > room)
     .sort((a, b) => a.room - b.room)
@@ -138,7 +137,7 @@ function checkTunnelRoutes({ config, network, running }: Configured): Said[] {
   const { interface: name } = running.status;
   const through = network.routes.filter(({ device }) => device === name);
   const exact = new Set(through.map(({ prefix }) => formatPrefix(prefix)));
-  const missing = kernelRoutes(config).filter(
+  const missing = tunnelRoutes(config).filter(
     (wanted) => !exact.has(formatPrefix(wanted)) && !through.some(({ prefix }) => contains(prefix, wanted)),
   );
   if (missing.length > 0) {

@@ -1,5 +1,6 @@
 /** The way to each peer, and whether handshakes with it succeed; if not, at which end and for what. */
 import type { PeeringConfig } from '../gateway/config.ts';
+import { UNDERLAY_OVERHEAD } from '../gateway/network.ts';
 import type { GatewayStatus, PeerStatus, RefusalStatus } from '../gateway/status.ts';
 import type { Configured, EndpointState } from './context.ts';
 import { fault, ok, warning, type Said } from './findings.ts';
@@ -54,7 +55,7 @@ function checkEndpoint(name: string, endpoint: EndpointState, context: Configure
   if (endpoint.answersSmall === true && endpoint.answersFull === false) {
     const why = 'Small packets pass and full ones vanish: pings work, and downloads hang.';
     const seen = `${address} answers small echo requests and none of the size of a full datagram`;
-    const fix = `tracepath -n ${address}   # shows the size that passes; gateway.mtu: that less ${address.includes(':') ? 80 : 60}`;
+    const fix = `tracepath -n ${address}   # shows the size that passes; gateway.mtu: that less ${UNDERLAY_OVERHEAD[address.includes(':') ? 6 : 4]}`;
     said.push(fault('path-mtu', seen, why, fix, name));
   } else if (endpoint.answersFull === true) {
     said.push(ok('path-mtu', `echo requests of the size of a full datagram are answered`, name));

@@ -1,7 +1,10 @@
 /** Reads all that the checks look at. Changes nothing, here or at the peer. */
 import { describeInstance } from '../aws/instance.ts';
 import { readIdentity } from '../aws/metadata.ts';
-import type { GatewayConfig } from '../gateway/config.ts';
+import type { GatewayConfig, RemoteHost } from '../gateway/config.ts';
+import { UNDERLAY_OVERHEAD } from '../gateway/network.ts';
+import type { PeerStatus } from '../gateway/status.ts';
+import { readRemote } from '../gateway/text.ts';
 import { addressesToAsk } from './addresses.ts';
 import { look } from './command.ts';
 import type { Context, EndpointState, Running } from './context.ts';
@@ -11,8 +14,6 @@ import { readFirewall, readNetwork } from './read-network.ts';
 
 /** So many peers are asked; the state of the others is as the gateway has it. */
 const MOST_PROBED = 16;
-/** Bytes that a packet of the overlay grows by at most. */
-const OVERHEAD = { 4: 60, 6: 80 } as const;
 
 /** `given`: what was read before. */
 export async function gather(given: Pick<Context, 'file' | 'config' | 'configFaults' | 'running'>): Promise<Context> {
@@ -27,7 +28,7 @@ export async function gather(given: Pick<Context, 'file' | 'config' | 'configFau
     readFirewall(),
   ]);
   const mtuOf = (address = ''): number => {
-    const overhead = OVERHEAD[address.includes(':') ? 6 : 4];
+    const overhead = UNDERLAY_OVERHEAD[address.includes(':') ? 6 : 4];
     const mtu = running.kind === 'yes' ? running.status.mtu : config?.mtu;
     return typeof mtu === 'number' ? mtu + overhead : (network.ways.get(address)?.mtu ?? 0);
   };
@@ -39,7 +40,10 @@ export async function gather(given: Pick<Context, 'file' | 'config' | 'configFau
       }
       // Where a caller was seen may be a NAT, which lets in what it calls and refuses all else.
       const isCalled = config?.peerings.some((each) => each.name === name && each.endpoint !== undefined) === true;
-      return [name, await probe(endpoint, isCalled && !hasSession(running, name), mtuOf(endpoint.address))];
+      return [
+        name,
+        await probe(endpoint, isCalled && statusOf(running, name)?.has_session !== true, mtuOf(endpoint.address)),
+      ];
     }),
   );
   return { ...given, host, network, firewall, endpoints: new Map(probed), ec2: await ec2 };
@@ -48,11 +52,6 @@ export async function gather(given: Pick<Context, 'file' | 'config' | 'configFau
 async function readEc2(): Promise<Context['ec2']> {
   const identity = await readIdentity();
   return identity && describeInstance(identity, (...words) => look('aws', ...words));
-}
-
-function hasSession(running: Running, name: string): boolean {
-  const peer = running.kind === 'yes' ? running.status.peers.find((each) => each.name === name) : undefined;
-  return peer?.has_session === true;
 }
 
 /** The peers' endpoints: of the file, or where they were last seen. */
@@ -66,8 +65,10 @@ async function locate(config: GatewayConfig, running: Running): Promise<Map<stri
   return new Map(found.flat());
 }
 
-function lastSeen(running: Running, name: string): { host: string; port: number } | undefined {
-  const peer = running.kind === 'yes' ? running.status.peers.find((each) => each.name === name) : undefined;
-  const [, host, port] = (/^\[?([^\]]+)\]?:(\d+)$/.exec(peer?.endpoint ?? '') ?? []) as (string | undefined)[];
-  return host === undefined ? undefined : { host, port: Number(port) };
+function lastSeen(running: Running, name: string): RemoteHost | undefined {
+  return readRemote(statusOf(running, name)?.endpoint ?? '');
+}
+
+function statusOf(running: Running, name: string): PeerStatus | undefined {
+  return running.kind === 'yes' ? running.status.peers.find((each) => each.name === name) : undefined;
 }

@@ -54,12 +54,23 @@ export function sameKeys(a: PeeringConfig['keys'], b: PeeringConfig['keys']): bo
 }
 
 /** Whether a session may go on from one to the other: the same keys of both ends under the same cipher. */
-export function sameIdentity(a: Credential, b: Credential): boolean {
+function sameIdentity(a: Credential, b: Credential): boolean {
   return (
     a.cipher === b.cipher &&
     Buffer.compare(a.localPrivate, b.localPrivate) === 0 &&
     Buffer.compare(a.remotePublic, b.remotePublic) === 0
   );
+}
+
+/** Gives peers other identities. One may go from one peer to another: all that are given up go first. */
+export function changeKeys(changes: readonly { peer: Peer; credentials: Credential[] }[]): void {
+  for (const { peer, credentials } of changes) {
+    peer.setCredentials(peer.credentials.filter((held) => credentials.some((each) => sameIdentity(each, held))));
+  }
+  for (const { peer, credentials } of changes) {
+    peer.setCredentials(credentials);
+    if (credentials.some(({ isNext }) => isNext)) peer.renewSoon();
+  }
 }
 
 const OTHER_CIPHER: Readonly<Record<CipherName, CipherName>> = {

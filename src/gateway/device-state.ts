@@ -1,5 +1,8 @@
 import type { Endpoint } from '../wire/endpoint.ts';
 import type { Prefix } from '../routing/prefix.ts';
+import { credentialOf } from './credentials.ts';
+import type { Located } from './locating.ts';
+import type { Tunnel } from './tunnel.ts';
 
 /** What a running device shows of one peer. */
 export interface PeerState {
@@ -15,6 +18,22 @@ export interface PeerState {
   /** Seconds, 0 for off. */
   readonly persistentKeepalive: number;
   readonly allowedIps: readonly Prefix[];
+}
+
+/** A peering as WireGuard's tools see it, by the identity that it last used. */
+export function peerState({ config, peer }: Located, tunnel: Tunnel): PeerState {
+  const { remotePublic, presharedKey } = credentialOf(peer);
+  const { rxBytes, txBytes } = tunnel.traffic(peer);
+  return {
+    publicKey: remotePublic,
+    presharedKey,
+    endpoint: tunnel.endpoint(peer),
+    lastHandshakeAt: peer.lastHandshakeAt,
+    rxBytes,
+    txBytes,
+    persistentKeepalive: config.keepaliveMs / 1000,
+    allowedIps: [...config.subnets, ...config.addresses],
+  };
 }
 
 /** What a running device shows of itself. */

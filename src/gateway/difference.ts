@@ -5,6 +5,7 @@ import type { Prefix } from '../routing/prefix.ts';
 import type { Route } from '../routing/route-table.ts';
 import type { GatewayConfig, PeeringConfig } from './config.ts';
 import { targetName } from './routing.ts';
+import { formatRemote } from './text.ts';
 
 export interface Change {
   readonly change: 'add' | 'remove' | 'change';
@@ -236,7 +237,7 @@ function isPlace(value: unknown): value is { host?: string; address?: string; po
 function formatPlace({ host, address, port }: { host?: string; address?: string; port: number }): string {
   const name = host ?? address;
   if (name === undefined) return String(port);
-  return name.includes(':') ? `[${name}]:${port}` : `${name}:${port}`;
+  return formatRemote({ host: name, port });
 }
 
 function rate(bits: number): string {

@@ -1,4 +1,5 @@
 /** What happened to a gateway lately: `GET /v1/events`. A ring in memory, which a restart empties. */
+import { SESSION_LIFE_S, isUp } from './status.ts';
 import type { PeerStatus } from './status.ts';
 import type { Log } from './tunnel.ts';
 
@@ -24,8 +25,6 @@ export interface EventsAnswer {
 /** Events that are remembered, and characters of each: a bound on the memory. */
 const CAPACITY = 200;
 const LONGEST = 500;
-/** A peer whose last handshake is older than this, in seconds, has no session. */
-const SESSION_LIFE = 180;
 
 /** What is compared of a peer. */
 interface Sight {
@@ -70,13 +69,15 @@ export class Events {
   see(peers: readonly Pick<PeerStatus, 'name' | 'endpoint' | 'last_handshake_s' | 'cipher'>[]): void {
     const before = this.#seen;
     const seen = new Map<string, Sight>();
-    for (const { name, endpoint, last_handshake_s: age, cipher } of peers) {
-      const isUp = age !== null && age < SESSION_LIFE;
-      seen.set(name, { isUp, endpoint });
+    for (const peer of peers) {
+      const { name, endpoint, cipher } = peer;
+      const sight = { isUp: isUp(peer), endpoint };
+      seen.set(name, sight);
       const last = before?.get(name);
-      if (isUp && !last?.isUp) this.add('info', `session with ${endpoint ?? 'an unknown endpoint'}, ${cipher}`, name);
-      if (!isUp && last?.isUp) this.add('warn', `session lost: no handshake for ${SESSION_LIFE} s`, name);
-      if (isUp && last?.isUp && endpoint !== null && last.endpoint !== null && endpoint !== last.endpoint) {
+      if (sight.isUp && !last?.isUp)
+        this.add('info', `session with ${endpoint ?? 'an unknown endpoint'}, ${cipher}`, name);
+      if (!sight.isUp && last?.isUp) this.add('warn', `session lost: no handshake for ${SESSION_LIFE_S} s`, name);
+      if (sight.isUp && last?.isUp && endpoint !== null && last.endpoint !== null && endpoint !== last.endpoint) {
         this.add('info', `roamed from ${last.endpoint} to ${endpoint}`, name);
       }
     }

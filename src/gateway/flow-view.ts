@@ -1,7 +1,7 @@
 /** An entry of a flow log table in the words of people. */
 import { FLOW_ENTRY, directionOf, protocolOf, reasonOf, versionOf } from '../policy/flow-log-table.ts';
 import type { FlowLogData } from '../policy/flow-log-table.ts';
-import { IN } from '../policy/policy.ts';
+import { IN } from '../policy/direction.ts';
 import { DROP_REASONS } from '../wire/drop.ts';
 import type { DropReason } from '../wire/drop.ts';
 import { formatAddress } from '../wire/endpoint.ts';

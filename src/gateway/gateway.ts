@@ -7,11 +7,10 @@ import { buildPrefixTable } from '../routing/prefix-table.ts';
 import { formatPrefix } from '../routing/prefix.ts';
 import { singleTable } from '../routing/routing.ts';
 import { timing } from '../session/constants.ts';
-import type { Credential } from '../session/identities.ts';
-import type { Peer } from '../session/peer.ts';
 import { formatEndpoint } from '../wire/endpoint.ts';
 import type { GatewayConfig, Listen, PeeringConfig } from './config.ts';
-import { credentialOf, credentialsOf, sameIdentity, sameKeys } from './credentials.ts';
+import { changeKeys, credentialOf, credentialsOf, sameKeys } from './credentials.ts';
+import { peerState } from './device-state.ts';
 import type { DeviceState } from './device-state.ts';
 import { difference } from './difference.ts';
 import type { Change } from './difference.ts';
@@ -20,6 +19,7 @@ import type { FlowQuery, FlowsAnswer } from './flow-top.ts';
 import { FlowWatch } from './flow-watch.ts';
 import type { FlowSink } from './flow-watch.ts';
 import { adoptInterface, leaveFlows, presentLink, takeFlows } from './handover.ts';
+import type { Handover } from './handover.ts';
 import {
   RUN_FOLDER,
   familiesOf,
@@ -38,9 +38,10 @@ import type { LiveEnd, LiveStep } from './live.ts';
 import { changeLink } from './link.ts';
 import { Learning } from './learning.ts';
 import { Locating } from './locating.ts';
+import type { Located } from './locating.ts';
 import { addRoutes, configureLink, enableForwarding } from './network.ts';
 import { Paths } from './paths.ts';
-import { answeringAddresses, compileRouting, kernelRoutes, routesStatus } from './routing.ts';
+import { answeringAddresses, compileRouting, tunnelRoutes, routesStatus } from './routing.ts';
 import { troubleOf } from './refusals.ts';
 import { Rules } from './rules.ts';
 import { Shapes } from './shaping.ts';
@@ -56,10 +57,8 @@ export { RUN_FOLDER } from './host.ts';
 /** How often names are looked at that may have to be resolved again, and where peers are is written down, in ms. */
 const HOUSEKEEPING = 250;
 
-interface Peering {
+interface Peering extends Located {
   config: PeeringConfig;
-  readonly peer: Peer;
-  resolvedAt: number;
 }
 
 export interface GatewayOptions {
@@ -72,13 +71,6 @@ export interface GatewayOptions {
   readonly hear?: (peering: string, payload: Uint8Array) => void;
   /** Where the process has a supervisor that keeps the interface for the next one. */
   readonly handover?: Handover | undefined;
-}
-
-export interface Handover {
-  /** The interface that was kept; undefined: there is none. */
-  readonly descriptor: number | undefined;
-  /** Has the interface kept. */
-  readonly keep: (descriptor: number) => void;
 }
 
 export class Gateway {
@@ -168,7 +160,7 @@ export class Gateway {
     this.#route();
     await configureLink(this.tunnel.name, config.addresses, await mtuOf(config));
     this.#openSocket();
-    await addRoutes(this.tunnel.name, kernelRoutes(config));
+    await addRoutes(this.tunnel.name, tunnelRoutes(config));
     this.#restoreForwarding = enableForwarding(familiesOf(config));
     await Promise.all(Array.from(this.#peerings.values(), (peering) => this.#locating.locate(peering)));
     this.#housekeeping = setInterval(() => void this.#locating.keepHouse(this.#peerings), HOUSEKEEPING);
@@ -305,27 +297,14 @@ export class Gateway {
     return routesStatus(this.#learning.config);
   }
 
-  /** The gateway as WireGuard's tools see it, each peer by the identity that it last used. */
+  /** The gateway as WireGuard's tools see it. */
   deviceState(): DeviceState {
     const peerings = [...this.#peerings.values()];
     return {
       privateKey: peerings.length === 1 ? credentialOf(peerings[0].peer).localPrivate : undefined,
       listenPort: this.tunnel.port,
       fwmark: 0,
-      peers: peerings.map(({ config, peer }) => {
-        const { remotePublic, presharedKey } = credentialOf(peer);
-        const { rxBytes, txBytes } = this.tunnel.traffic(peer);
-        return {
-          publicKey: remotePublic,
-          presharedKey,
-          endpoint: this.tunnel.endpoint(peer),
-          lastHandshakeAt: peer.lastHandshakeAt,
-          rxBytes,
-          txBytes,
-          persistentKeepalive: config.keepaliveMs / 1000,
-          allowedIps: [...config.subnets, ...config.addresses],
-        };
-      }),
+      peers: peerings.map((peering) => peerState(peering, this.tunnel)),
     };
   }
 
@@ -427,21 +406,13 @@ export class Gateway {
     return moved.filter((peering) => peering !== undefined);
   }
 
-  /** Keys may go from one peering to another: all that are given up go first. */
   #changeKeys(next: readonly PeeringConfig[]): void {
-    const changed: { peer: Peer; credentials: Credential[] }[] = [];
-    for (const config of next) {
+    const changed = next.flatMap((config) => {
       const peering = this.#peerings.get(config.name);
-      if (peering === undefined || sameKeys(peering.config.keys, config.keys)) continue;
-      const { peer } = peering;
-      const credentials = credentialsOf(config);
-      changed.push({ peer, credentials });
-      peer.setCredentials(peer.credentials.filter((held) => credentials.some((each) => sameIdentity(each, held))));
-    }
-    for (const { peer, credentials } of changed) {
-      peer.setCredentials(credentials);
-      if (credentials.some(({ isNext }) => isNext)) peer.renewSoon();
-    }
+      const isSame = peering === undefined || sameKeys(peering.config.keys, config.keys);
+      return isSame ? [] : [{ peer: peering.peer, credentials: credentialsOf(config) }];
+    });
+    changeKeys(changed);
   }
 
   #changePeering(config: PeeringConfig, rules: Rules): Peering | undefined {

@@ -13,6 +13,14 @@ import type { LinkState } from './link.ts';
 import { ip } from './network.ts';
 import type { Log } from './tunnel.ts';
 
+/** A supervisor's part in it. */
+export interface Handover {
+  /** The interface that was kept; undefined: there is none. */
+  readonly descriptor: number | undefined;
+  /** Has the interface kept. */
+  readonly keep: (descriptor: number) => void;
+}
+
 /** Begins a file of flows; another layout gets another word. */
 const MAGIC = 0x49465731;
 

@@ -9,7 +9,7 @@ import type { GatewayConfig, Listen } from './config.ts';
 import { IsthmusError } from './errors.ts';
 import type { LinkState } from './link.ts';
 import { automaticMtu } from './network.ts';
-import { kernelRoutes } from './routing.ts';
+import { tunnelRoutes } from './routing.ts';
 
 /** Sockets and what is remembered across restarts. */
 export const RUN_FOLDER = '/run/isthmus';
@@ -75,5 +75,5 @@ export function familiesOf({ subnets, peerings }: GatewayConfig): (4 | 6)[] {
 }
 
 export async function linkOf(config: GatewayConfig, mtu?: number): Promise<LinkState> {
-  return { addresses: config.addresses, routes: kernelRoutes(config), mtu: mtu ?? (await mtuOf(config)) };
+  return { addresses: config.addresses, routes: tunnelRoutes(config), mtu: mtu ?? (await mtuOf(config)) };
 }

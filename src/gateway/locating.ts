@@ -1,18 +1,17 @@
 /** Where the peers are: by the configuration, by its names' addresses as they change, and by memory across restarts. */
 import { lookup } from 'node:dns/promises';
 import { isIP } from 'node:net';
+import { DEFAULT_TIMING } from '../session/constants.ts';
 import type { Peer } from '../session/peer.ts';
-import { endpointFrom, formatEndpoint } from '../wire/endpoint.ts';
 import type { Endpoint } from '../wire/endpoint.ts';
 import type { PeeringConfig, RemoteHost } from './config.ts';
 import { credentialOf } from './credentials.ts';
 import type { LastSeen, Sighting } from './last-seen.ts';
+import { endpointFrom, formatEndpoint, readRemote } from './text.ts';
 import type { Log, Tunnel } from './tunnel.ts';
 
 /** How often names are resolved again for peers that don't answer, in ms. */
 const RESOLVE_AGAIN = 30_000;
-/** A peer whose last handshake is older than this is unreachable. */
-const SESSION_LIFE = 180_000;
 
 /** A peering as it is looked for. */
 export interface Located {
@@ -56,7 +55,7 @@ export class Locating {
 
   /** By the configuration, or where the peer was last seen. */
   #host({ endpoint, name }: PeeringConfig): RemoteHost | undefined {
-    return endpoint ?? splitEndpoint(this.#lastSeen.get(name).endpoint);
+    return endpoint ?? readRemote(this.#lastSeen.get(name).endpoint ?? '');
   }
 
   /** Remembers where the peers are, and resolves again the names of those that don't answer. */
@@ -72,14 +71,9 @@ export class Locating {
     for (const peering of peerings.values()) {
       const { endpoint } = peering.config;
       if (endpoint === undefined || isIP(endpoint.host) !== 0) continue;
-      if (now - peering.peer.lastHandshakeAt < SESSION_LIFE || now - peering.resolvedAt < RESOLVE_AGAIN) continue;
+      const answers = now - peering.peer.lastHandshakeAt < DEFAULT_TIMING.rejectAfterTime;
+      if (answers || now - peering.resolvedAt < RESOLVE_AGAIN) continue;
       await this.locate(peering);
     }
   }
-}
-
-/** `host:port` as `formatEndpoint` writes it. */
-function splitEndpoint(text: string | undefined): RemoteHost | undefined {
-  const match = /^\[?([^\]]+)\]?:(\d+)$/.exec(text ?? '');
-  return match === null ? undefined : { host: match[1], port: Number(match[2]) };
 }

@@ -13,8 +13,8 @@ const run = promisify(execFile);
 
 const FORWARDING = { 4: '/proc/sys/net/ipv4/ip_forward', 6: '/proc/sys/net/ipv6/conf/all/forwarding' } as const;
 
-/** Bytes that a packet grows by on an IPv6 underlay, the larger of the two: IPv6, UDP, header, tag. */
-const UNDERLAY_OVERHEAD = 80;
+/** Bytes that a packet grows by on an underlay of each family: IP, UDP, header, tag. */
+export const UNDERLAY_OVERHEAD = { 4: 60, 6: 80 } as const;
 /** What the internet carries; a larger interface MTU is good for private underlays only. */
 const INTERNET_MTU = 1500;
 
@@ -139,7 +139,7 @@ export async function automaticMtu(remote: string | undefined): Promise<number> 
     // No route yet: the internet's size is safe.
   }
   if (remote === undefined || !isPrivate(remote)) mtu = Math.min(mtu, INTERNET_MTU);
-  return mtu - UNDERLAY_OVERHEAD;
+  return mtu - UNDERLAY_OVERHEAD[6];
 }
 
 /** RFC 1918, RFC 4193 and link-local addresses: the path stays inside a network whose links are known. */

@@ -4,9 +4,10 @@ import { overlapOf } from '../peering/lifecycle.ts';
 import type { PeeringRecord, World } from '../peering/record.ts';
 import { formatPrefix, parsePrefix } from '../routing/prefix.ts';
 import { READY_MADE } from './config.ts';
-import type { GatewayConfig, PeeringConfig, RemoteHost } from './config.ts';
+import type { GatewayConfig, PeeringConfig } from './config.ts';
 import { IsthmusError } from './errors.ts';
 import type { PeeringStatus } from './peering-status.ts';
+import { readRemote } from './text.ts';
 
 /** The accepter calls, and keeps a NAT on the way open, so that it can be reached at any time. */
 const KEEPALIVE = 25_000;
@@ -67,7 +68,7 @@ function peeringOf(record: PeeringRecord, file: GatewayConfig): PeeringConfig {
       psk: bytesOf(psk),
       ...(isNextKnown && { next: bytesOf(nextPsk) }),
     },
-    endpoint: side === 'accepter' ? splitEndpoint(endpoint) : undefined,
+    endpoint: side === 'accepter' ? readRemote(endpoint) : undefined,
     subnets: isLed ? record.peerSubnets.map(parsePrefix) : [],
     addresses: isLed ? record.peerAddresses.map(parsePrefix) : [],
     keepaliveMs: side === 'accepter' ? KEEPALIVE : 0,
@@ -96,7 +97,7 @@ function listedForm({ name, side, endpoint, peer_subnets, acl }: PeeringStatus, 
     name,
     // Its PSK is nobody's business.
     keys: { kind: 'psk', role: isCalled ? 'server' : 'client', cipher: 'auto', psk: new Uint8Array() },
-    endpoint: isCalled || endpoint === null ? undefined : splitEndpoint(endpoint),
+    endpoint: isCalled || endpoint === null ? undefined : readRemote(endpoint),
     subnets: peer_subnets.map(parsePrefix),
     addresses: [],
     keepaliveMs: 0,
@@ -120,15 +121,4 @@ function conflict({ name }: PeeringRecord, reason: string): IsthmusError {
 
 function bytesOf(psk: string): Uint8Array {
   return Uint8Array.from(Buffer.from(psk, 'base64url'));
-}
-
-/** `host:port`, an IPv6 address in brackets. */
-function splitEndpoint(endpoint: string): RemoteHost {
-  const colon = endpoint.lastIndexOf(':');
-  return { host: endpoint.slice(0, colon).replace(/^\[(.*)\]$/, '$1'), port: Number(endpoint.slice(colon + 1)) };
-}
-
-/** The same the other way. */
-export function formatRemote({ host, port }: RemoteHost): string {
-  return `${host.includes(':') ? `[${host}]` : host}:${port}`;
 }

@@ -5,8 +5,9 @@ import { isOver, isRouted } from '../peering/state.ts';
 import type { Side, State } from '../peering/state.ts';
 import { formatPrefix } from '../routing/prefix.ts';
 import type { GatewayConfig, PeeringConfig } from './config.ts';
-import { formatRemote } from './peering-config.ts';
+import { isUp } from './status.ts';
 import type { PeerStatus } from './status.ts';
+import { formatRemote } from './text.ts';
 
 export interface PeeringStatus {
   readonly name: string;
@@ -53,9 +54,6 @@ export interface InvitationStatus {
   readonly obstacle: string | null;
 }
 
-/** A session whose last handshake is older than this, in s, carries nothing (white paper §6.1). */
-const SESSION_LIFE = 180;
-
 export function requestedStatus(record: PeeringRecord, peer: PeerStatus | undefined): PeeringStatus {
   const { id, name, side, state, message, acl, endpoint, subnets } = record;
   const isPending = state === 'pending-acceptance' || (state === 'provisioning' && side === 'accepter');
@@ -87,8 +85,7 @@ export function filedStatus(peering: PeeringConfig, file: GatewayConfig, peer: P
 
 function pathOf(peer: PeerStatus | undefined): Pick<PeeringStatus, 'data_path' | 'last_handshake_s'> {
   if (peer === undefined) return { data_path: 'none', last_handshake_s: null };
-  const { last_handshake_s } = peer;
-  return { data_path: last_handshake_s !== null && last_handshake_s < SESSION_LIFE ? 'up' : 'down', last_handshake_s };
+  return { data_path: isUp(peer) ? 'up' : 'down', last_handshake_s: peer.last_handshake_s };
 }
 
 function iso(at: number): string {

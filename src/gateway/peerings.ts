@@ -15,21 +15,22 @@ import type { Message } from '../peering/message.ts';
 import type { Change, PeeringRecord, Refusal, World } from '../peering/record.ts';
 import { LOCAL_API } from '../peering/record.ts';
 import { isOver } from '../peering/state.ts';
+import { PSK_BYTES } from '../peering/texts.ts';
 import type { CipherChoice, GatewayConfig } from './config.ts';
 import type { Change as ConfigChange } from './difference.ts';
 import { IsthmusError } from './errors.ts';
-import { formatRemote, withRequested, worldOf } from './peering-config.ts';
+import { withRequested, worldOf } from './peering-config.ts';
 import { filedStatus, requestedStatus } from './peering-status.ts';
 import type { InvitationStatus, PeeringStatus } from './peering-status.ts';
 import { PeeringStore } from './peering-store.ts';
 import type { GatewayStatus } from './status.ts';
+import { formatRemote } from './text.ts';
 import type { Log } from './tunnel.ts';
 
 /** How often time and sessions are looked at, in ms. */
 const TICK = 250;
 /** What nobody has answered is said again after so long, in ms: often at first, then by and by. */
 const SAY_AGAIN = [250, 250, 250, 250, 500, 500, 1000, 1000, 2000, 4000, 8000, 15_000] as const;
-const PSK_BYTES = 32;
 const ID_DIGITS = 17;
 const ALL = Number.MAX_SAFE_INTEGER;
 

@@ -66,7 +66,7 @@ export function answeringAddresses(addresses: readonly Prefix[]): GatewayAddress
 }
 
 /** The route tables of a configuration. A peering as a target is its place in the configuration. */
-export function routeTablesOf(config: GatewayConfig): RouteTable[] {
+function routeTablesOf(config: GatewayConfig): RouteTable[] {
   return buildRouteTables(config.routeTables, attachmentsOf(config));
 }
 
@@ -98,7 +98,7 @@ export function compileRouting(
  * it is dropped and counted. Not what the interface's own networks hold already; and not a default route, which would
  * take the encrypted datagrams too.
  */
-export function kernelRoutes(config: GatewayConfig): Prefix[] {
+export function tunnelRoutes(config: GatewayConfig): Prefix[] {
   const routes = routeTablesOf(config).find(isLocal)!.routes;
   return routes
     .filter(({ target, state, prefix }) => target !== LOCAL && state !== 'hidden' && prefix.bits > 0)

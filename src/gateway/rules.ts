@@ -1,8 +1,8 @@
 /** The ACLs, security groups and network ACLs of a configuration, compiled for the data plane, with their counters. */
 import { compileAcls } from '../policy/acl.ts';
 import type { AclProgram, AclRule, AclSpec, AttachmentLists } from '../policy/acl.ts';
-import { createPolicyCounters, POLICY_EVENT } from '../policy/policy.ts';
-import type { PolicyCounters } from '../policy/policy.ts';
+import { createPolicyCounters, POLICY_EVENT } from '../policy/counters.ts';
+import type { PolicyCounters } from '../policy/counters.ts';
 import type { Prefix } from '../routing/prefix.ts';
 import { DROP } from '../wire/drop.ts';
 import type { AclRuleConfig, GatewayConfig, PeeringConfig } from './config.ts';

@@ -1,7 +1,16 @@
 /** What a running gateway tells of itself: the JSON of `isthmus status --json`. Counts are since the start. */
 import type { Origin, RouteState } from '../routing/route-table.ts';
+import { DEFAULT_TIMING } from '../session/constants.ts';
 import type { PathState } from '../session/liveness.ts';
 import type { RuleStatus } from './rules.ts';
+
+/** A peer whose last handshake is so many seconds old, or older, has no session. */
+export const SESSION_LIFE_S = DEFAULT_TIMING.rejectAfterTime / 1000;
+
+/** Whether the peer's last handshake is young enough for a session. */
+export function isUp({ last_handshake_s: age }: Pick<PeerStatus, 'last_handshake_s'>): boolean {
+  return age !== null && age < SESSION_LIFE_S;
+}
 
 /** A path of a bundle. */
 export interface PathStatus {

@@ -9,6 +9,7 @@ import type { Decisions } from '../policy/policy.ts';
 import { DROP_REASONS } from '../wire/drop.ts';
 import type { DropReason } from '../wire/drop.ts';
 import { addressWords } from '../wire/endpoint.ts';
+import { IPV4_HEADER, IPV6_HEADER } from '../wire/ip-header.ts';
 import { ICMP, ICMPV6, PROTOCOL, TCP_FLAG } from '../wire/packet.ts';
 import { IsthmusError } from './errors.ts';
 import { addressParameter, numberParameter, protocolParameter, unwanted } from './parameters.ts';
@@ -95,11 +96,8 @@ export function readQuestion(parameters: URLSearchParams): TraceQuestion {
   };
 }
 
-const IPV4_HEADER = 20;
-const IPV6_HEADER = 40;
-
 /** The packet that a question describes. A TCP packet is a SYN, an ICMP one has the type that `port` says. */
-export function packetOf({ source, destination, protocol, port, sourcePort, size, ttl }: TraceQuestion): Uint8Array {
+function packetOf({ source, destination, protocol, port, sourcePort, size, ttl }: TraceQuestion): Uint8Array {
   const ipv4 = isIP(source) === 4;
   const header = ipv4 ? IPV4_HEADER : IPV6_HEADER;
   const least =

@@ -17,7 +17,7 @@ import type { ProbeMemory } from '../dataplane/probes.ts';
 import type { AclProgram } from '../policy/acl.ts';
 import type { FlowLogData } from '../policy/flow-log-table.ts';
 import type { FlowTableData } from '../policy/flow-table.ts';
-import type { PolicyCounters } from '../policy/policy.ts';
+import type { PolicyCounters } from '../policy/counters.ts';
 import type { ShapeSpec } from '../policy/shaper.ts';
 import type { RoutingProgram } from '../routing/routing.ts';
 import type { Timing } from '../session/constants.ts';

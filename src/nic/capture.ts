@@ -3,6 +3,7 @@
  * around a queue; without a path it is the queue itself.
  */
 import { openSync, writeFileSync, writeSync } from 'node:fs';
+import { MAX_PACKET } from '../wire/packet.ts';
 import type { InboundQueue, OutboundQueue } from './index.ts';
 import { ROW } from './layout.ts';
 
@@ -10,7 +11,6 @@ import { ROW } from './layout.ts';
 const LINKTYPE_RAW = 101;
 const FILE_HEADER_SIZE = 24;
 const RECORD_HEADER_SIZE = 16;
-const MAX_PACKET = 65535;
 
 /** Starts a capture file, over an old one, readable by its owner only. */
 export function createCapture(path: string): void {

@@ -4,6 +4,7 @@
  */
 import { ENDPOINT, ENDPOINT_WORDS } from '../wire/endpoint.ts';
 import type { Endpoint } from '../wire/endpoint.ts';
+import { MAX_PACKET } from '../wire/packet.ts';
 import type { EndpointStore, InboundQueue, OutboundQueue, TransitRing } from './index.ts';
 import { BUFFER, GROUP, RECEIVE_BUFFER, ROW, RUN, STATUS } from './layout.ts';
 import {
@@ -39,7 +40,6 @@ export interface InboundIo {
   write(bytes: Uint8Array, offset: number, length: number): boolean;
 }
 
-const MAX_PACKET = 65535;
 /** Where packets may begin, and what is kept free behind each. */
 const ALIGNMENT = 64;
 

@@ -12,7 +12,7 @@ import { hash, mac, MAC_SIZE, MacKey } from './hash.ts';
 /** How long a cookie lives, in ms, at the side that gave it and at the side that got it. */
 export const COOKIE_REFRESH_TIME = 120_000;
 /** Random bytes of a cookie secret and of a cookie reply's nonce. */
-export const COOKIE_SECRET_SIZE = 32;
+const COOKIE_SECRET_SIZE = 32;
 export const COOKIE_NONCE_SIZE = COOKIE_REPLY.cookie - COOKIE_REPLY.nonce;
 
 const MAC1_LABEL = new TextEncoder().encode('mac1----');

@@ -1,8 +1,9 @@
 /** Flows as text for people. */
 import type { FlowsAnswer } from '../gateway/flow-top.ts';
+import { columns } from './columns.ts';
 import type { LoggedFlow, LoggedFlows } from './flow-log-read.ts';
+import { formatEnd, formatProtocol } from './page/units.ts';
 
-const PROTOCOL_NAMES: Readonly<Partial<Record<number, string>>> = { 1: 'icmp', 6: 'tcp', 17: 'udp', 58: 'icmpv6' };
 const HEAD = ['peering', 'dir', 'proto', 'source', 'destination', 'verdict', 'packets', 'bytes', 'rate'];
 /** Columns of numbers, which are set to the right. */
 const NUMBERS = 6;
@@ -31,21 +32,14 @@ export function formatLoggedFlows(answer: LoggedFlows): string {
 /** The head and a line for each flow; nothing without any. */
 function table(flows: readonly LoggedFlow[]): string {
   if (flows.length === 0) return '';
-  const rows = [HEAD, ...flows.map(cells)];
-  const widths = HEAD.map((_, column) => Math.max(...rows.map((row) => row[column].length)));
-  const lines = rows.map((row) =>
-    row
-      .map((cell, column) => (column < NUMBERS ? cell.padEnd(widths[column]) : cell.padStart(widths[column])))
-      .join('  '),
-  );
-  return `${lines.join('\n')}\n`;
+  return `${columns([HEAD, ...flows.map(cells)], NUMBERS).join('\n')}\n`;
 }
 
 function cells(flow: LoggedFlow): string[] {
   return [
     flow.peering ?? '-',
     flow.direction ?? '-',
-    flow.protocol === null ? '-' : (PROTOCOL_NAMES[flow.protocol] ?? String(flow.protocol)),
+    flow.protocol === null ? '-' : formatProtocol(flow.protocol),
     withPort(flow.source, flow.source_port),
     withPort(flow.destination, flow.destination_port),
     flow.drop_reason ?? flow.action,
@@ -56,9 +50,7 @@ function cells(flow: LoggedFlow): string[] {
 }
 
 function withPort(address: string | null, port: number): string {
-  if (address === null) return '-';
-  if (port === 0) return address;
-  return address.includes(':') ? `[${address}]:${port}` : `${address}:${port}`;
+  return address === null ? '-' : formatEnd(address, port);
 }
 
 function formatRate(bits: number): string {

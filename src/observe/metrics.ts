@@ -1,6 +1,7 @@
 /** A gateway's status as Prometheus reads it, in its own text format or in OpenMetrics. */
 import { Counter, Gauge, Registry } from 'prom-client';
 import type { OpenMetricsContentType } from 'prom-client';
+import { isUp } from '../gateway/status.ts';
 import type { GatewayStatus, PathStatus, PeerStatus, ShapeStatus } from '../gateway/status.ts';
 import type { RuleStatus } from '../gateway/rules.ts';
 import { METRICS } from './metric-table.ts';
@@ -24,9 +25,6 @@ export interface Exposition {
 /** Peers and rules that have series of their own, so that neither a scrape nor what stores it grows without bound. */
 export const MAX_PEERS = 1000;
 export const MAX_RULES = 1000;
-
-/** A peer whose last handshake is older than this has no session. */
-const SESSION_LIFE_S = 180;
 
 type AnyRegistry = Registry | Registry<OpenMetricsContentType>;
 type Labels = Readonly<Record<string, string>>;
@@ -86,7 +84,7 @@ function collect({ status, process, delay_s, version }: Observed, add: Add): voi
 
 function collectPeer(status: PeerStatus, add: Add): void {
   const { name: peer, last_handshake_s: age, cipher } = status;
-  add('isthmus_peer_up', age !== null && age < SESSION_LIFE_S ? 1 : 0, { peer });
+  add('isthmus_peer_up', isUp(status) ? 1 : 0, { peer });
   add('isthmus_peer_endpoint_known', status.endpoint === null ? 0 : 1, { peer });
   if (cipher !== null) add('isthmus_peer_session_info', 1, { peer, cipher });
   // A clock set back makes no age below 0.

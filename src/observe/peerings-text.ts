@@ -1,29 +1,24 @@
 /** Peerings for people. */
 import type { AuditAnswer } from '../gateway/peerings.ts';
 import type { InvitationStatus, PeeringStatus } from '../gateway/peering-status.ts';
+import { columns } from './columns.ts';
 
 /** A table of all of them. */
 export function formatPeerings(peerings: readonly PeeringStatus[]): string {
   if (peerings.length === 0) return 'no peerings\n';
   const head = ['name', 'state', 'path', 'side', 'their networks', 'acl', ''];
   const rows = peerings.map(({ name, state, data_path, side, peer_subnets, acl, message, origin }) => [
-    ...[
-      name,
-      state,
-      data_path === 'none' ? '-' : data_path,
-      side ?? origin,
-      peer_subnets.join(' ') || '-',
-      acl ?? '-',
-      message,
-    ],
+    name,
+    state,
+    data_path === 'none' ? '-' : data_path,
+    side ?? origin,
+    peer_subnets.join(' ') || '-',
+    acl ?? '-',
+    message,
   ]);
-  const widths = head.map((_, column) => Math.max(...[head, ...rows].map((row) => row[column].length)));
-  const line = (row: string[]): string =>
-    row
-      .map((cell, column) => cell.padEnd(widths[column]))
-      .join('  ')
-      .trimEnd();
-  return [head, ...rows].map((row) => `${line(row)}\n`).join('');
+  return columns([head, ...rows])
+    .map((line) => `${line}\n`)
+    .join('');
 }
 
 /** One of them, whole. */

@@ -1,19 +1,17 @@
 /** Route tables as text for people. */
 import type { RouteStatus, RoutesStatus } from '../gateway/status.ts';
+import { columns } from './columns.ts';
 
-const COLUMNS = ['destination', 'target', 'from', 'state'] as const;
+const HEAD = ['destination', 'target', 'from', 'state'];
 
 /** A paragraph for each table: who is looked up in it, who propagates to it, and its routes in columns. */
 export function formatRoutes({ tables }: RoutesStatus): string {
   const texts = tables.map(({ name, associated, propagating, routes }) => {
-    const rows = [[...COLUMNS], ...routes.map(cells)];
-    const widths = COLUMNS.map((_, column) => Math.max(...rows.map((row) => row[column].length)));
-    const lines = rows.map((row) => `  ${row.map((cell, column) => cell.padEnd(widths[column])).join('  ')}`.trimEnd());
     return [
       `table ${name}`,
       `  for what comes from  ${listed(associated)}`,
       `  propagated to by     ${listed(propagating)}`,
-      ...(routes.length > 0 ? lines : ['  no routes']),
+      ...(routes.length > 0 ? columns([HEAD, ...routes.map(cells)]) : ['no routes']).map((line) => `  ${line}`),
       '',
     ].join('\n');
   });

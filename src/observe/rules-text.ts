@@ -1,8 +1,9 @@
 /** A gateway's rules as text for people. */
 import type { RuleStatus } from '../gateway/rules.ts';
+import { columns } from './columns.ts';
 
 const KINDS = { acl: 'acl', 'security-group': 'security group', 'network-acl': 'network ACL' } as const;
-const HEADINGS = ['rule', 'action', 'direction', 'line', 'packets', 'denied'] as const;
+const HEADINGS = ['rule', 'action', 'direction', 'line', 'packets', 'denied'];
 
 /** Each list with its rules in their order; a rule that never matched is marked. */
 export function formatRules(rules: readonly RuleStatus[]): string {
@@ -26,10 +27,7 @@ function table(rules: readonly RuleStatus[]): string {
       String(denied),
     ];
   });
-  const widths = HEADINGS.map((heading, column) =>
-    Math.max(heading.length, ...rows.map((cells) => cells[column].length)),
-  );
-  const format = (cells: readonly string[]): string =>
-    `  ${cells.map((cell, column) => cell.padEnd(widths[column])).join('  ')}`.trimEnd();
-  return [HEADINGS, ...rows].map((cells) => `${format(cells)}\n`).join('');
+  return columns([HEADINGS, ...rows])
+    .map((line) => `  ${line}\n`)
+    .join('');
 }

@@ -2,14 +2,13 @@
 import type { GatewayStatus, PathStatus, PeerStatus, ShapeStatus } from '../gateway/status.ts';
 import { formatBits, formatBytes, formatSeconds } from './page/units.ts';
 
-/** `last`: the status of a moment before, for rates. */
-export function formatStatus(status: GatewayStatus, last?: GatewayStatus): string {
+export function formatStatus(status: GatewayStatus): string {
   const lines = [
     `gateway ${status.gateway} on ${status.interface}, up ${formatSeconds(status.uptime_s)}, sealing by ${status.aead}`,
     `  listens on UDP ${status.port}, MTU ${status.mtu}, overlay ${status.addresses.join(', ')}`,
     `  local ${status.subnets.join(', ')}`,
   ];
-  for (const peer of status.peers) lines.push('', ...formatPeer(peer, rates(peer, status, last)));
+  for (const peer of status.peers) lines.push('', ...formatPeer(peer));
   if (status.rules.length > 0) {
     lines.push('', 'rules');
     const width = Math.max(...status.rules.map(({ acl, name }) => acl.length + name.length + 1));
@@ -21,28 +20,15 @@ export function formatStatus(status: GatewayStatus, last?: GatewayStatus): strin
   return `${lines.join('\n')}\n`;
 }
 
-interface Rates {
-  readonly rx: number;
-  readonly tx: number;
-}
-
-function rates(peer: PeerStatus, now: GatewayStatus, last?: GatewayStatus): Rates | undefined {
-  const before = last?.peers.find(({ name }) => name === peer.name);
-  const seconds = last === undefined ? 0 : now.uptime_s - last.uptime_s;
-  if (before === undefined || seconds <= 0) return undefined;
-  return { rx: (peer.rx_bytes - before.rx_bytes) / seconds, tx: (peer.tx_bytes - before.tx_bytes) / seconds };
-}
-
-function formatPeer(peer: PeerStatus, rate?: Rates): string[] {
+function formatPeer(peer: PeerStatus): string[] {
   const age = peer.last_handshake_s;
   const handshake =
     age === null ? 'none yet' : `${formatSeconds(age)} ago, ${peer.cipher}${peer.psk === 'next' ? ', next PSK' : ''}`;
-  const speed = rate === undefined ? '' : `; now ${formatBits(rate.rx * 8)} in, ${formatBits(rate.tx * 8)} out`;
   return [
     `peer ${peer.name}`,
     `  endpoint   ${peer.endpoint ?? 'not known: waits to be called'}`,
     `  handshake  ${handshake}`,
-    `  traffic    ${formatBytes(peer.rx_bytes)} in, ${formatBytes(peer.tx_bytes)} out${speed}`,
+    `  traffic    ${formatBytes(peer.rx_bytes)} in, ${formatBytes(peer.tx_bytes)} out`,
     `  routes     ${peer.routes.join(', ')}`,
     ...(peer.learnt_routes.length === 0 ? [] : [`  learnt     ${peer.learnt_routes.join(', ')}`]),
     ...formatFilters(peer),

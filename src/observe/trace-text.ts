@@ -1,5 +1,6 @@
 import type { LiveEnd, LiveStep } from '../gateway/live.ts';
 import type { TraceAnswer } from '../gateway/trace.ts';
+import { formatEnd } from './page/units.ts';
 
 /** A trace as people read it: a line for each step, then the verdict. */
 export function formatTrace({ steps, passes, reason, to }: TraceAnswer): string {
@@ -14,7 +15,7 @@ const TCP_FLAGS = ['fin', 'syn', 'rst', 'psh', 'ack'];
 /** A line of a live trace as people read it; nothing for an end that missed nothing. */
 export function formatLive(line: LiveStep | LiveEnd): string {
   if ('lost' in line) return line.lost === 0 ? '' : `${line.lost} more matched than could be shown\n`;
-  const ends = [end(line.source, line.source_port), end(line.destination, line.destination_port)];
+  const ends = [formatEnd(line.source, line.source_port), formatEnd(line.destination, line.destination_port)];
   const flags = TCP_FLAGS.filter((_, bit) => ((line.tcp_flags >> bit) & 1) === 1);
   const kind = line.icmp_type >= 0 ? ` type ${line.icmp_type}` : flags.length > 0 ? ` ${flags.join('+')}` : '';
   const what = `${PROTOCOL_NAMES[line.protocol] ?? `protocol ${line.protocol}`}${kind}`;
@@ -23,9 +24,4 @@ export function formatLive(line: LiveStep | LiveEnd): string {
   const rule = line.rule === null ? '' : `, rule ${line.rule}`;
   const count = line.packets === 1 ? '' : `, ${line.packets} packets`;
   return `${way}  ${what}  ${ends.join(' -> ')}  ${verdict}${rule}${count}\n`;
-}
-
-function end(address: string, port: number): string {
-  if (port === 0) return address;
-  return address.includes(':') ? `[${address}]:${port}` : `${address}:${port}`;
 }

@@ -11,6 +11,7 @@ import {
   formatCount,
   formatEnd,
   formatPerSecond,
+  formatProtocol,
   formatSeconds,
   formatShare,
 } from './page/units.ts';
@@ -31,7 +32,6 @@ export interface ScreenSize {
 
 const BARS = '▁▂▃▄▅▆▇█';
 const SPARK = 8;
-const PROTOCOLS: Readonly<Partial<Record<number, string>>> = { 1: 'icmp', 6: 'tcp', 17: 'udp', 58: 'icmpv6' };
 /** Lines of a part below the peerings, each with its heading and the blank line above. */
 const MOST = { drops: 5, flows: 5, events: 4 };
 const HEADING = 2;
@@ -116,7 +116,7 @@ function flowLines(flows: readonly FlowRow[]): string[] {
 
 function flowLine(flow: FlowRow): string {
   const ends = `${formatEnd(flow.source, flow.source_port)} > ${formatEnd(flow.destination, flow.destination_port)}`;
-  const what = `${PROTOCOLS[flow.protocol] ?? flow.protocol} ${ends}`;
+  const what = `${formatProtocol(flow.protocol)} ${ends}`;
   return `${what.padEnd(47)}${formatBits(flow.rate_bps).padStart(12)}  ${flow.drop_reason ?? `${flow.direction}, ${flow.peering ?? 'no peering'}`}`;
 }
 

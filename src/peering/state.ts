@@ -38,7 +38,7 @@ interface Transition {
 }
 
 /** All there are. */
-export const TRANSITIONS: readonly Transition[] = [
+const TRANSITIONS: readonly Transition[] = [
   { from: 'initiating-request', action: 'submit', by: ['gateway'], to: 'pending-acceptance' },
   { from: 'initiating-request', action: 'fail', by: ['gateway'], to: 'failed' },
   { from: 'pending-acceptance', action: 'accept', by: ['accepter'], to: 'provisioning' },

@@ -37,7 +37,7 @@ export const cipherText = z.enum(['auto', 'aes-256-gcm', 'chacha20-poly1305']);
 export const MOST_NETWORKS = 16;
 export const MOST_ADDRESSES = 4;
 
-const PSK_BYTES = 32;
+export const PSK_BYTES = 32;
 
 /** 32 bytes in base64url. */
 export const pskText = z

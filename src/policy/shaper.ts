@@ -40,7 +40,7 @@ export interface ShapeSpec {
 }
 
 /** Classes that a shape may have. */
-export const MAX_CLASSES = 16;
+const MAX_CLASSES = 16;
 
 /** What is counted of a class, in shared memory: `CLASS_COUNTER.words` for each, one writer. */
 export const CLASS_COUNTER = {

@@ -28,7 +28,7 @@ export const DOWN_AFTER_SILENCE = 15_000;
 /** The longest that a path which falls again and again is kept waiting. */
 export const UP_AFTER_MAX = 60_000;
 /** A path that stayed up for so long is as good as one that never fell. */
-export const FORGIVEN_AFTER = 600_000;
+const FORGIVEN_AFTER = 600_000;
 /** Probes whose fate the loss is counted from. */
 const LOSS_WINDOW = 100;
 /** A probe that is not answered after this share of the interval is late: the next ones follow at a quarter of it. */

@@ -53,6 +53,6 @@ export class RateLimiter {
 
 /** What sources are told apart by: a host, or what one host can have the whole of. */
 export function sourceOf(from: Endpoint): number | string {
-  if (isMapped(from, ENDPOINT.address)) return from[ENDPOINT.address + 3];
+  if (isMapped(from)) return from[ENDPOINT.address + 3];
   return `${from[ENDPOINT.address]}:${from[ENDPOINT.address + 1]}`;
 }

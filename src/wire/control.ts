@@ -4,6 +4,7 @@
  * and never reaches the TUN.
  */
 import { addWords, checksumOf, putWord } from './checksum.ts';
+import { IPV6_HEADER } from './ip-header.ts';
 import { FRAGMENT, PROTOCOL } from './packet.ts';
 import type { Packet } from './packet.ts';
 
@@ -14,7 +15,6 @@ const WORD_2 = 0x69737468;
 const WORD_3 = 0x6d757321;
 const PORT = 0x6973;
 
-const IPV6_HEADER = 40;
 const UDP_HEADER = 8;
 const SOURCE = 8;
 const DESTINATION = 24;

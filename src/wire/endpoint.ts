@@ -10,7 +10,7 @@ import { Address6 } from 'ip-address';
 export type Endpoint = Int32Array;
 
 export const ENDPOINT_WORDS = 12;
-export const ENDPOINT = { address: 0, port: 4, scope: 5, local: 6, interface: 10 } as const;
+export const ENDPOINT = { address: 0, port: 4, scope: 5 } as const;
 
 const MAPPED = 0xffff;
 
@@ -38,11 +38,11 @@ export function addressWords(address: string): [number, number, number, number] 
 }
 
 /** The text of four address words: dotted for an IPv4-mapped one, else IPv6 in its shortest form (RFC 5952). */
-export function formatAddress(words: ArrayLike<number>, at = 0): string {
-  if (isMapped(words, at)) return formatIpv4(words[at + 3]);
+export function formatAddress(words: ArrayLike<number>): string {
+  if (isMapped(words)) return formatIpv4(words[3]);
   const groups: string[] = [];
   for (let word = 0; word < 4; word++) {
-    groups.push((words[at + word] >>> 16).toString(16), (words[at + word] & 0xffff).toString(16));
+    groups.push((words[word] >>> 16).toString(16), (words[word] & 0xffff).toString(16));
   }
   return new Address6(groups.join(':')).correctForm();
 }
@@ -54,15 +54,9 @@ export function formatEndpoint(endpoint: Endpoint): string {
   return `${address.includes(':') ? `[${address}${scope}]` : address}:${endpoint[ENDPOINT.port]}`;
 }
 
-/** Whether two endpoints name the same remote address and port. */
-export function sameRemote(a: Endpoint, b: Endpoint): boolean {
-  for (let word = 0; word < ENDPOINT.local; word++) if (a[word] !== b[word]) return false;
-  return true;
-}
-
 /** The remote address and port as bytes, what a cookie is bound to: 4 or 16 of address, 2 of port, big-endian. */
 export function remoteBytes(endpoint: Endpoint): Uint8Array {
-  const first = isMapped(endpoint, 0) ? 3 : 0;
+  const first = isMapped(endpoint) ? 3 : 0;
   const view = new DataView(new ArrayBuffer((4 - first) * 4 + 2));
   for (let word = first; word < 4; word++) view.setInt32((word - first) * 4, endpoint[word]);
   view.setUint16(view.byteLength - 2, endpoint[ENDPOINT.port]);
@@ -70,8 +64,8 @@ export function remoteBytes(endpoint: Endpoint): Uint8Array {
 }
 
 /** Whether the address is IPv4, mapped. */
-export function isMapped(words: ArrayLike<number>, at: number): boolean {
-  return words[at] === 0 && words[at + 1] === 0 && words[at + 2] === MAPPED;
+export function isMapped(words: ArrayLike<number>): boolean {
+  return words[0] === 0 && words[1] === 0 && words[2] === MAPPED;
 }
 
 function formatIpv4(word: number): string {

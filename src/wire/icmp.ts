@@ -25,8 +25,6 @@ const IPV6_ERRORS = [
 /** An error is no longer than this: as much of the packet is quoted as then fits (RFC 1812 §4.3.2.3, RFC 4443 §3). */
 const IPV4_MAX = 576;
 const IPV6_MAX = 1280;
-/** Bytes that `writeIcmpError` writes at most. */
-export const ICMP_ERROR_MAX = IPV6_MAX;
 
 const ICMP_HEADER = 8;
 /** ICMPv4 types that tell of an error, source quench and redirect among them. */

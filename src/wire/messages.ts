@@ -13,7 +13,6 @@ export const TRANSPORT = { receiver: 4, counter: 8, payload: 16 } as const;
 export const TAG_SIZE = 16;
 /** What a transport message adds to the packet inside it: header and tag. */
 export const TRANSPORT_OVERHEAD = TRANSPORT.payload + TAG_SIZE;
-export const MESSAGE_ALIGNMENT = 16;
 
 /** Bytes of a handshake message of this type; -1 if there is no such type. */
 export function handshakeSize(type: number): number {

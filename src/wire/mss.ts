@@ -1,8 +1,7 @@
 /** TCP's maximum segment size, lowered where a connection begins, so that no segment is ever too big for the tunnel. */
-import { PROTOCOL, TCP_FLAG } from './packet.ts';
+import { PROTOCOL, TCP_FLAG, TCP_HEADER } from './packet.ts';
 import type { Packet } from './packet.ts';
 
-const TCP_HEADER = 20;
 const TCP_CHECKSUM = 16;
 const OPTION_END = 0;
 const OPTION_NOP = 1;

@@ -35,7 +35,9 @@ const IPV6_DESTINATION = 60;
 /** Extension headers looked through before a packet counts as malformed. */
 const IPV6_EXTENSIONS_MAX = 8;
 /** Bytes of TCP's header without options. */
-const TCP_HEADER = 20;
+export const TCP_HEADER = 20;
+/** Bytes of the longest IP packet. */
+export const MAX_PACKET = 65535;
 /** Where a fragment begins that holds TCP's flags but not its ports: no sender makes one, an attacker does. */
 const TCP_FLAGS_FRAGMENT = 8;
 /** What an ICMP error is sure to quote of the upper-layer header (RFC 792): enough for the ports. */

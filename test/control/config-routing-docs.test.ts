@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import test from 'ava';
 import { formatFault, readConfig } from '../../src/control/config.ts';
 import type { GatewayConfig } from '../../src/gateway/config.ts';
-import { compileRouting, kernelRoutes, routesStatus } from '../../src/gateway/routing.ts';
+import { compileRouting, tunnelRoutes, routesStatus } from '../../src/gateway/routing.ts';
 import { formatPrefix, parsePrefix } from '../../src/routing/prefix.ts';
 import { Routing } from '../../src/routing/routing.ts';
 import { BLACKHOLE, LOCAL } from '../../src/routing/target.ts';
@@ -125,8 +125,8 @@ test('"Multicast: groups of attachments" is not done: no such packet has a route
 });
 
 test('the host routes into the tunnel what the table of the local VPC leads to a peering or a blackhole', (t) => {
-  t.deepEqual(kernelRoutes(PEERING).map(formatPrefix), ['10.1.0.0/16', '192.168.0.0/16']);
-  t.deepEqual(kernelRoutes(BLACKHOLES).map(formatPrefix), [
+  t.deepEqual(tunnelRoutes(PEERING).map(formatPrefix), ['10.1.0.0/16', '192.168.0.0/16']);
+  t.deepEqual(tunnelRoutes(BLACKHOLES).map(formatPrefix), [
     '10.1.0.0/16',
     '10.1.66.0/24',
     '10.2.0.0/16',
@@ -143,7 +143,7 @@ route_tables:
   local: {routes: [{destination: 0.0.0.0/0, via: b}, {destination: "::/0", via: blackhole}]}
   peerings: {routes: [{destination: 10.7.0.0/16, via: local}]}
 peerings: [{name: b, role: client, psk: {env: PSK_1}, address: 10.8.0.2, subnets: 10.1.0.0/16}]`);
-  t.deepEqual(kernelRoutes(config).map(formatPrefix), ['10.1.0.0/16']);
+  t.deepEqual(tunnelRoutes(config).map(formatPrefix), ['10.1.0.0/16']);
   t.is(leader(config)('local', '198.51.100.1'), 'b');
   t.is(leader(config)('b', '10.7.0.1'), 'local');
 });
@@ -188,5 +188,5 @@ peerings: [{name: local, role: client, psk: {env: PSK_1}, subnets: 10.1.0.0/16, 
   const [peerings, own] = routesStatus(config).tables;
   t.like(peerings, { associated: ['local'], propagating: [] });
   t.is(own.routes.find(({ destination }) => destination === '10.1.0.0/16')!.origin, 'vpc');
-  t.deepEqual(kernelRoutes(config).map(formatPrefix), ['10.1.0.0/16']);
+  t.deepEqual(tunnelRoutes(config).map(formatPrefix), ['10.1.0.0/16']);
 });

@@ -11,7 +11,7 @@ import { keys } from '../../src/nic/native.ts';
 import { compileAcls } from '../../src/policy/acl.ts';
 import { createFlowLogTable } from '../../src/policy/flow-log-table.ts';
 import { createFlowTable } from '../../src/policy/flow-table.ts';
-import { createPolicyCounters } from '../../src/policy/policy.ts';
+import { createPolicyCounters } from '../../src/policy/counters.ts';
 import { createClassCounters, type ShapeSpec } from '../../src/policy/shaper.ts';
 import { buildPrefixTable } from '../../src/routing/prefix-table.ts';
 import { singleTable } from '../../src/routing/routing.ts';

@@ -14,7 +14,7 @@ import { keyPair } from '../../src/noise/x25519.ts';
 import { compileAcls, type AclProgram, type AclSpec } from '../../src/policy/acl.ts';
 import { createFlowTable, FlowTable, type FlowTableData } from '../../src/policy/flow-table.ts';
 import { parsePrefix } from '../../src/routing/prefix.ts';
-import { createPolicyCounters, type PolicyCounters } from '../../src/policy/policy.ts';
+import { createPolicyCounters, type PolicyCounters } from '../../src/policy/counters.ts';
 import { buildPrefixTable } from '../../src/routing/prefix-table.ts';
 import { singleTable, type RoutingProgram } from '../../src/routing/routing.ts';
 import { LOCAL } from '../../src/routing/target.ts';

@@ -23,7 +23,7 @@ const COMMON = {
   VpcId: 'vpc-1',
   SubnetId: 'subnet-1',
   PackageBucket: 'packages',
-  PackageKey: 'isthmus/isthmus-0.1.0-linux-x64.tar.gz',
+  PackageKey: 'isthmus/isthmus-0.1.0.tgz',
   PackageSha256: SHA256,
   ImageX86: 'ami-x86',
   ImageArm: 'ami-arm',
@@ -159,7 +159,7 @@ test('the instance may read its secret and its package, and nothing else', (t) =
       { Effect: 'Allow', Principal: { Service: `ec2.${place.urlSuffix}` }, Action: 'sts:AssumeRole' },
     ]);
     const secret = side === 'server' ? '<PSKSecret>' : GIVEN_SECRET;
-    const archive = `arn:${place.partition}:s3:::packages/isthmus/isthmus-0.1.0-linux-x64.tar.gz`;
+    const archive = `arn:${place.partition}:s3:::packages/isthmus/isthmus-0.1.0.tgz`;
     t.deepEqual(
       role.Properties.Policies.flatMap(({ PolicyDocument }) => PolicyDocument.Statement),
       [

@@ -3,7 +3,7 @@ import { readConfig } from '../../src/control/config.ts';
 import type { GatewayConfig } from '../../src/gateway/config.ts';
 import { difference } from '../../src/gateway/difference.ts';
 import { withRequested, worldOf } from '../../src/gateway/peering-config.ts';
-import { kernelRoutes, routesStatus } from '../../src/gateway/routing.ts';
+import { tunnelRoutes, routesStatus } from '../../src/gateway/routing.ts';
 import { remove } from '../../src/peering/lifecycle.ts';
 import type { PeeringRecord } from '../../src/peering/record.ts';
 import { formatPrefix } from '../../src/routing/prefix.ts';
@@ -32,7 +32,7 @@ function records(): Record<'pending' | 'requester' | 'provisioning' | 'accepter'
   return { pending, provisioning, requester: a.get(idOf(1)), accepter: b.get(idOf(1)) };
 }
 
-const routesOf = (merged: GatewayConfig): string[] => kernelRoutes(merged).map(formatPrefix);
+const routesOf = (merged: GatewayConfig): string[] => tunnelRoutes(merged).map(formatPrefix);
 const bytes = (psk: string): Uint8Array => Uint8Array.from(Buffer.from(psk, 'base64url'));
 
 test('without requested peerings a configuration is the file’s', (t) => {

@@ -1,5 +1,6 @@
 // What the status page reckons, without a browser; test/system/page.test.ts has the rest of it, in one.
 import test from 'ava';
+import { SESSION_LIFE_S } from '../../src/gateway/status.ts';
 import type { GatewayStatus } from '../../src/gateway/status.ts';
 import { History, latest } from '../../src/observe/page/history.ts';
 import { linePath, niceTop } from '../../src/observe/page/lines.ts';
@@ -71,7 +72,7 @@ test('the state of a peer', (t) => {
     [{ path: { ...path, state: 'down' } }, 'bad', 'path down'],
     [{ path: { ...path, state: 'damped' } }, 'waiting', 'path damped'],
     [{ path: { ...path, state: 'unknown' } }, 'good', 'up'],
-    [{ last_handshake_s: 180 }, 'bad', 'session lost'],
+    [{ last_handshake_s: SESSION_LIFE_S }, 'bad', 'session lost'],
     [{ last_handshake_s: null }, 'waiting', 'never connected'],
     [{ last_handshake_s: null, endpoint: null }, 'waiting', 'waits for a call'],
   ] as const) {

@@ -1,6 +1,6 @@
 import test from 'ava';
 import { Acl, compileAcls, type AclPrefix, type AclRule } from '../../src/policy/acl.ts';
-import { IN, OUT } from '../../src/policy/policy.ts';
+import { IN, OUT } from '../../src/policy/direction.ts';
 import { Packet } from '../../src/wire/packet.ts';
 import { seeded } from '../lab/datagrams.ts';
 

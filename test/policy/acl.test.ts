@@ -1,7 +1,7 @@
 import test from 'ava';
 import fc from 'fast-check';
 import { Acl, compileAcls, ruleCount, type AclPrefix, type AclRule, type AclSpec } from '../../src/policy/acl.ts';
-import { IN, OUT } from '../../src/policy/policy.ts';
+import { IN, OUT } from '../../src/policy/direction.ts';
 import { Packet } from '../../src/wire/packet.ts';
 import { rule } from '../dataplane/gateways.ts';
 import { echo, icmp, ip, packetWords, tcp, udp } from '../wire/packets.ts';

@@ -1,6 +1,6 @@
 import test from 'ava';
 import { createFlowTable } from '../../src/policy/flow-table.ts';
-import { POLICY_EVENT } from '../../src/policy/policy.ts';
+import { POLICY_EVENT } from '../../src/policy/counters.ts';
 import { TCP_FLAG } from '../../src/wire/packet.ts';
 import { ALLOW_OUT, SIDES, World } from './world.ts';
 

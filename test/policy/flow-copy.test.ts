@@ -3,7 +3,7 @@ import { copyFlows, pasteFlows } from '../../src/policy/flow-copy.ts';
 import { FlowKey } from '../../src/policy/flow-key.ts';
 import { beginState, FRAGMENTS_STATE, IDLE_SECONDS } from '../../src/policy/flow-state.ts';
 import { createFlowTable, FlowTable } from '../../src/policy/flow-table.ts';
-import { OUT } from '../../src/policy/policy.ts';
+import { OUT } from '../../src/policy/direction.ts';
 import { Packet } from '../../src/wire/packet.ts';
 import { ip, udp } from '../wire/packets.ts';
 import { keyOf, PACKET } from './flow-keys.ts';

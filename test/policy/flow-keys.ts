@@ -1,5 +1,5 @@
 import { FlowKey } from '../../src/policy/flow-key.ts';
-import { OUT } from '../../src/policy/policy.ts';
+import { OUT } from '../../src/policy/direction.ts';
 import { Packet } from '../../src/wire/packet.ts';
 import { ip, udp } from '../wire/packets.ts';
 

@@ -25,7 +25,7 @@ export interface FlowFindings {
   readonly refused: number;
 }
 
-export const SYNC = { arrived: 0, round: 1, over: 2, seconds: 3, words: 4 } as const;
+const SYNC = { arrived: 0, round: 1, over: 2, seconds: 3, words: 4 } as const;
 
 /** States of a flow of no time-out to speak of, with one bit to tell the twins by, and one that only a reader sets. */
 const STATE = 4;

@@ -1,5 +1,5 @@
 import test from 'ava';
-import { POLICY_EVENT } from '../../src/policy/policy.ts';
+import { POLICY_EVENT } from '../../src/policy/counters.ts';
 import { PROTOCOL, TCP_FLAG } from '../../src/wire/packet.ts';
 import { ip, tcp } from '../wire/packets.ts';
 import { seeded } from '../lab/datagrams.ts';

@@ -1,6 +1,8 @@
 import { compileAcls, type AclPrefix, type AclSpec, type Attachments } from '../../src/policy/acl.ts';
 import { createFlowTable, type FlowTableData } from '../../src/policy/flow-table.ts';
-import { createPolicyCounters, IN, OUT, Policy, type PolicyCounters } from '../../src/policy/policy.ts';
+import { createPolicyCounters, type PolicyCounters } from '../../src/policy/counters.ts';
+import { IN, OUT } from '../../src/policy/direction.ts';
+import { Policy } from '../../src/policy/policy.ts';
 import { DROP_REASONS } from '../../src/wire/drop.ts';
 import { Packet } from '../../src/wire/packet.ts';
 import { rule } from '../dataplane/gateways.ts';

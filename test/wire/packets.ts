@@ -111,5 +111,5 @@ function ports(srcPort: number, dstPort: number, length: number): Uint8Array {
 /** The words that `Packet` has for an address: IPv4 in word 3, the others zero. */
 export function packetWords(address: string): [number, number, number, number] {
   const words = addressWords(address);
-  return isMapped(words, 0) && !address.includes(':') ? [0, 0, 0, words[3]] : words;
+  return isMapped(words) && !address.includes(':') ? [0, 0, 0, words[3]] : words;
 }

@@ -7,9 +7,6 @@ export interface Series {
   readonly tx: number[];
 }
 
-/** A peer whose last handshake is older than this, in seconds, has no session. */
-export const SESSION_LIFE = 180;
-
 export class History {
   readonly #length: number;
   readonly #peers = new Map<string, Series>();

@@ -15,6 +15,7 @@ import {
   formatCount,
   formatEnd,
   formatPerSecond,
+  formatProtocol,
   formatSeconds,
   formatShare,
 } from './units.ts';
@@ -22,7 +23,6 @@ import {
 /** Rows that a table that is searched shows at once. */
 const MOST_ROWS = 200;
 const NOTHING = '–';
-const PROTOCOLS: Readonly<Partial<Record<number, string>>> = { 1: 'icmp', 6: 'tcp', 17: 'udp', 58: 'icmpv6' };
 
 const header = <Item>(text: (item: Item) => string): Column<Item> => ({ ...textColumn(text), isHeader: true });
 
@@ -135,7 +135,7 @@ export class Flows {
     (flow: FlowRow) => JSON.stringify([flow.peering, flow.direction, flow.protocol, endsOf(flow), flow.drop_reason]),
     [
       header((flow) => `${flow.peering ?? 'no peering'}, ${flow.direction}`),
-      textColumn(({ protocol }) => PROTOCOLS[protocol] ?? String(protocol)),
+      textColumn(({ protocol }) => formatProtocol(protocol)),
       textColumn((flow) => formatEnd(flow.source, flow.source_port), 'address'),
       textColumn((flow) => formatEnd(flow.destination, flow.destination_port), 'address'),
       textColumn(({ drop_reason: reason }) => (reason === null ? 'passes' : `dropped: ${reason}`)),
@@ -256,7 +256,7 @@ function counted(found: number, all: number, what: string): string {
 
 function endsOf(flow: FlowRow): string {
   const ends = [formatEnd(flow.source, flow.source_port), formatEnd(flow.destination, flow.destination_port)];
-  return [PROTOCOLS[flow.protocol] ?? String(flow.protocol), ...ends].join(' ');
+  return [formatProtocol(flow.protocol), ...ends].join(' ');
 }
 
 function shortened(texts: readonly string[]): string {

@@ -1,4 +1,4 @@
-/** Quantities as people read them. */
+/** Quantities, protocols and addresses as people read them. */
 
 /** `1.5 KiB`. */
 export function formatBytes(bytes: number): string {
@@ -42,4 +42,11 @@ export function formatShare(share: number): string {
 export function formatEnd(address: string, port: number): string {
   if (port === 0) return address;
   return address.includes(':') ? `[${address}]:${port}` : `${address}:${port}`;
+}
+
+const PROTOCOLS: Readonly<Partial<Record<number, string>>> = { 1: 'icmp', 6: 'tcp', 17: 'udp', 58: 'icmpv6' };
+
+/** `tcp`, and the number of one that is rare. */
+export function formatProtocol(protocol: number): string {
+  return PROTOCOLS[protocol] ?? String(protocol);
 }
