@@ -43,7 +43,7 @@ test('what has priority does not wait behind a copy, nor is it lost', async (t) 
   const copy = iperf3(lab, { seconds: 10, streams: 4 });
   /** Pings with this TOS: how many were answered, and after how many ms on average. */
   const ping = async (tos: string): Promise<[answered: number, average: number]> => {
-    const argv = ['ping', '-q', '-i', '0.2', '-c', '20', '-W', '5', '-Q', tos, B[4]];
+    const argv = ['ping', '-q', '-i', '0.2', '-c', '20', '-w', '50', '-Q', tos, B[4]];
     const { stdout } = await lab.run('a', argv, { timeout: 60_000 });
     return [
       Number(/(\d+) received/.exec(stdout)?.[1] ?? 0),
