@@ -21,6 +21,13 @@ export function dropsOf(status: GatewayStatus): Record<string, number> {
   return drops;
 }
 
+/** The seconds that a program has had a processor, which no other program makes more. */
+export function processorSeconds(running: Running): number {
+  const fields = readFileSync(`/proc/${running.pid}/stat`, 'utf8').split(') ')[1].split(' ');
+  // In hundredths (USER_HZ), of the program itself and of the kernel on its behalf.
+  return (Number(fields[11]) + Number(fields[12])) / 100;
+}
+
 /** The memory a program has in RAM, in MiB. */
 export function residentMebibytes(running: Running): number {
   const kibibytes = /^VmRSS:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${running.pid}/status`, 'utf8'))?.[1];
