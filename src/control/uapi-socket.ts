@@ -9,8 +9,11 @@ import { uapiServer } from './uapi.ts';
 /** Where `wg` looks. */
 const DIRECTORY = '/var/run/wireguard';
 
-/** How long a device of the same name that is about to end may keep its socket, in milliseconds. */
-const PATIENCE = 2000;
+/**
+ * How often a device of the same name that is about to end is asked whether it still has its socket, and the milliseconds
+ * in between. Counted, not timed: on a machine that stands still for a while it does not get on with its end either.
+ */
+const ATTEMPTS = 40;
 const PAUSE = 50;
 
 /** The path of the socket of the device `name`. */
@@ -25,9 +28,8 @@ export function uapiPath(name: string): string {
 export async function openUapi(name: string, listenUnix: (path: string) => number): Promise<number> {
   const path = uapiPath(name);
   mkdirSync(DIRECTORY, { recursive: true, mode: 0o755 });
-  const until = Date.now() + PATIENCE;
-  while (await isAnswered(path)) {
-    if (Date.now() > until) throw new Error('unix socket in use');
+  for (let attempt = 1; await isAnswered(path); attempt++) {
+    if (attempt === ATTEMPTS) throw new Error('unix socket in use');
     await delay(PAUSE);
   }
   unlinkIfThere(path);

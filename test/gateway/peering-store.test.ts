@@ -159,7 +159,7 @@ async function write(...args: string[]): Promise<string[]> {
 }
 
 test('killed at any write, it loses nothing that was said to be done, and keeps all or nothing of what was not', async (t) => {
-  t.timeout(180_000);
+  t.timeout(900_000);
   const path = databaseIn(t);
   const whole = await write(path);
   t.deepEqual(whole.slice(0, -1), ['open', 'applied']);

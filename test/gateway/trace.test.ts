@@ -130,7 +130,7 @@ function randomPacket({ below, one, pick }: Chance): Uint8Array {
 const seen = new Map<string, number>();
 
 const agreement = test.macro(async (t, part: number) => {
-  t.timeout(300_000);
+  t.timeout(900_000);
   const dice = chance(SEED + part);
   for (let configuration = 0; configuration < CONFIGURATIONS / PARTS; configuration++) {
     // Four gateways hold 100 MB, which their finalizers let go of between two turns of the event loop.

@@ -60,7 +60,7 @@ export interface ConnectedOptions {
 
 /** Waits until a private host gets an answer to a ping from the other. */
 export async function connected(lab: Lab, options: ConnectedOptions = {}): Promise<void> {
-  const { family = 4, timeout = 15_000, processes = [] } = options;
+  const { family = 4, timeout = 60_000, processes = [] } = options;
   const answered = async (): Promise<boolean> => {
     const ended = processes.find((running) => !running.isRunning());
     if (ended) throw new Error(`${ended.argv.slice(4).join(' ')}: ended with exit code ${await ended.ended}`);
@@ -266,6 +266,14 @@ export async function gatewayStatus(lab: Lab, end: 'a' | 'b'): Promise<GatewaySt
   const { status, body } = await callApi(apiPath(interfaceName(lab, end)), 'GET', '/v1/status');
   if (status !== 200) throw new Error(`gateway ${end}: ${JSON.stringify(body)}`);
   return body as GatewayStatus;
+}
+
+/** What a running gateway says of one of its rules. */
+export async function ruleOf(lab: Lab, end: 'a' | 'b', name: string): Promise<GatewayStatus['rules'][number]> {
+  const { rules } = await gatewayStatus(lab, end);
+  const rule = rules.find((each) => each.name === name);
+  if (rule === undefined) throw new Error(`gateway ${end}: no rule ${name} among ${rules.length}`);
+  return rule;
 }
 
 /** A PSK, made here: a process of its own costs each lab a good part of a second. */

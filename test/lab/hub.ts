@@ -81,15 +81,15 @@ export class HubLab {
         const hub = { name: 'hub', role: 'client', psk: psks.get(n), endpoint: `198.51.100.${HUB}:51820`, acl: 'open' };
         const peering = { ...hub, subnets: reached, address: others.flatMap(overlay), keepalive: '1s' };
         await this.#up(n, { gateway: this.#gateway(n, 1420), peerings: [peering], acls });
-        await until(`spoke ${n}`, async () => (await this.ping(n, HUB, 4)).code === 0, 60_000);
+        await until(`spoke ${n}`, async () => (await this.ping(n, HUB, 4, '-W', '1')).code === 0, 60_000);
       }),
     );
   }
 
-  /** Pings `to`'s VPC address from `from`'s, once. */
+  /** Pings `to`'s VPC address from `from`'s, once. For an answer that is not to come: `-W` and few seconds. */
   ping(from: number, to: number, family: 4 | 6, ...options: string[]): Promise<Result> {
     const addresses = ['-I', vpc(from)[family], ...options, vpc(to)[family]];
-    return this.lab.run(hostOf(from), ['ping', `-${family}`, '-c', '1', '-W', '2', ...addresses]);
+    return this.lab.run(hostOf(from), ['ping', `-${family}`, '-c', '1', '-W', '30', ...addresses]);
   }
 
   /** A command of ours that asks the hub's gateway. */
@@ -97,7 +97,7 @@ export class HubLab {
     return execute([...ISTHMUS, command, this.interfaceOf(HUB), ...options]);
   }
 
-  /** iperf3 over TCP between two spokes; gives the bytes that arrived. */
+  /** 10 MB by iperf3 over TCP between two spokes; gives the bytes that arrived. */
   transfer(from: number, to: number, family: 4 | 6): Promise<number> {
     return this.#transfer(hostOf(from), vpc(from)[family], hostOf(to), vpc(to)[family]);
   }
@@ -121,7 +121,7 @@ export class HubLab {
   async #transfer(from: string, source: string, to: string, target: string): Promise<number> {
     const server = this.lab.spawn(to, ['iperf3', '--server', '--one-off']);
     await until('iperf3', async () => (await this.lab.must(to, ['ss', '-Htln', 'sport = 5201'])) !== '');
-    const bind = ['--bind', source, '--client', target, '--time', '1', '--json'];
+    const bind = ['--bind', source, '--client', target, '--bytes', '10M', '--json'];
     const report = await this.lab.must(from, ['iperf3', ...bind]);
     await server.ended;
     return (JSON.parse(report) as { end: { sum_received: { bytes: number } } }).end.sum_received.bytes;

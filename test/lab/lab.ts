@@ -23,7 +23,7 @@ export interface SpawnOptions {
 const NAMESPACES = '/run/netns';
 /** Where else there is something with a lab's name: its directory, and the control sockets and state of its tunnels. */
 const TRACES = [tmpdir(), '/run/wireguard', '/run/isthmus'];
-/** Milliseconds for programs to end after SIGTERM. */
+/** Milliseconds for programs to end after SIGTERM when nobody asks how they end. */
 const LAST_MOMENT = 1000;
 const IN_TEXT = { encoding: 'utf8', env: environment } as const;
 const ENDINGS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
@@ -127,7 +127,7 @@ export class Lab {
 
   /** Stops what was started, then removes the namespaces and the directory. May be called again. */
   async dispose(): Promise<void> {
-    await Promise.allSettled([...this.#running].map((running) => running.stop()));
+    await Promise.allSettled([...this.#running].map((running) => running.stop(LAST_MOMENT)));
     this.disposeNow();
   }
 
@@ -189,11 +189,11 @@ function removeNamespaces(namespaces: readonly string[]): void {
   for (const namespace of namespaces) spawnSync('ip', ['netns', 'delete', namespace], IN_TEXT);
 }
 
-/** Removes what processes that are no more have left. */
+/** Removes what processes that are no more have left, one that had this process's number too. */
 function reap(): void {
   for (const name of [NAMESPACES, ...TRACES].flatMap((place) => named(place, () => true))) {
     const match = /^ist(\d+)(?:\.\d+)?-/.exec(name);
-    if (match && !existsSync(`/proc/${match[1]}`)) removeLabs(match[0]);
+    if (match && (Number(match[1]) === process.pid || !existsSync(`/proc/${match[1]}`))) removeLabs(match[0]);
   }
 }
 

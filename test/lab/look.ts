@@ -1,11 +1,16 @@
 // What tests see of running programs from the outside.
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { RUN_FOLDER } from '../../src/gateway/host.ts';
 import type { GatewayStatus } from '../../src/gateway/status.ts';
-import type { Running } from './process.ts';
+import type { Lab } from './lab.ts';
+import { until, type Running } from './process.ts';
 
 /** Where the gateway of an interface answers `isthmus status`. */
 export const apiPath = (device: string): string => `${RUN_FOLDER}/${device}.sock`;
+
+/** Waits until a gateway has written down where its peer is, so that it knows when it is killed and started again. */
+export const remembered = (device: string): Promise<void> =>
+  until('the place of the peers to be remembered', () => existsSync(`${RUN_FOLDER}/${device}.peers.json`));
 
 /** All that a gateway has dropped, by reason, a peer's or nobody's. */
 export function dropsOf(status: GatewayStatus): Record<string, number> {
@@ -16,8 +21,23 @@ export function dropsOf(status: GatewayStatus): Record<string, number> {
   return drops;
 }
 
+/** The seconds that a program has had a processor, which no other program makes more. */
+export function processorSeconds(running: Running): number {
+  const fields = readFileSync(`/proc/${running.pid}/stat`, 'utf8').split(') ')[1].split(' ');
+  // In hundredths (USER_HZ), of the program itself and of the kernel on its behalf.
+  return (Number(fields[11]) + Number(fields[12])) / 100;
+}
+
 /** The memory a program has in RAM, in MiB. */
 export function residentMebibytes(running: Running): number {
   const kibibytes = /^VmRSS:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${running.pid}/status`, 'utf8'))?.[1];
   return Number(kibibytes) / 1024;
+}
+
+/** Datagrams that the kernel of a host has thrown away so far, as the socket they were for was full. */
+export async function overflowed(lab: Lab, host: string): Promise<number> {
+  const [, names, values] = /^Udp: (.*)\nUdp: (.*)$/m.exec(await lab.must(host, ['cat', '/proc/net/snmp'])) ?? [];
+  const ipv4 = Number(values.split(' ')[names.split(' ').indexOf('RcvbufErrors')]);
+  const ipv6 = /^Udp6RcvbufErrors\s+(\d+)$/m.exec(await lab.must(host, ['cat', '/proc/net/snmp6']))?.[1];
+  return ipv4 + Number(ipv6);
 }

@@ -28,8 +28,8 @@ const PATH = [...(process.env['PATH'] ?? '').split(delimiter), '/usr/sbin', '/sb
   .join(delimiter);
 export const environment = { ...process.env, PATH };
 
-/** How long a program has to obey SIGTERM, in milliseconds. */
-const PATIENCE = 3000;
+/** How long a program has to obey SIGTERM, in milliseconds, on a machine that stands still for seconds. */
+const PATIENCE = 20_000;
 
 function exitCode(code: number | null, signal: NodeJS.Signals | null): number {
   return code ?? 128 + (signal ? constants.signals[signal] : 0);
@@ -57,11 +57,14 @@ export async function must(argv: readonly string[], options: RunOptions = {}): P
   return stdout;
 }
 
-/** Waits until a condition holds, asking every 50 ms; throws, naming what was waited for, after `timeout` ms. */
+/**
+ * Waits until a condition holds, asking every 50 ms; throws, naming what was waited for, after `timeout` ms. The limit is for
+ * a machine that stands still for seconds: what is promised in time is measured by `runningTime`.
+ */
 export async function until(
   what: string,
   condition: () => boolean | Promise<boolean>,
-  timeout = 10_000,
+  timeout = 60_000,
 ): Promise<void> {
   const end = performance.now() + timeout;
   while (!(await condition())) {
@@ -110,10 +113,10 @@ export class Running {
     if (this.isRunning()) process.kill(-this.pid, signal);
   }
 
-  /** Ends it by SIGTERM, or by SIGKILL where it does not obey. Resolves with its exit code. */
-  async stop(): Promise<number> {
+  /** Ends it by SIGTERM, or by SIGKILL where it has not obeyed after so many milliseconds. Resolves with its exit code. */
+  async stop(patience = PATIENCE): Promise<number> {
     this.signal('SIGTERM');
-    const impatience = setTimeout(() => this.signal('SIGKILL'), PATIENCE);
+    const impatience = setTimeout(() => this.signal('SIGKILL'), patience);
     try {
       return await this.ended;
     } finally {

@@ -9,6 +9,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import { crc32 } from 'node:zlib';
 import { seeded } from './datagrams.ts';
+import { runningTime } from './running-time.ts';
 
 const PIECE = 1 << 20;
 /** How often a sender with a rate sends, in milliseconds. */
@@ -28,16 +29,17 @@ function receive(port: number): void {
   const server = createServer({ allowHalfOpen: true }, (socket) => {
     server.close();
     const begun = performance.now();
-    let [bytes, crc, last, pause] = [0, 0, begun, 0];
+    const time = runningTime();
+    let [bytes, crc, last, pause] = [0, 0, 0, 0];
     socket.on('data', (data) => {
-      const now = performance.now();
+      const now = time();
       pause = Math.max(pause, now - last);
       last = now;
       bytes += data.length;
       crc = crc32(data, crc);
     });
     socket.on('end', () => {
-      socket.end(JSON.stringify({ bytes, crc, pause: pause / 1000, seconds: (last - begun) / 1000 }));
+      socket.end(JSON.stringify({ bytes, crc, pause, seconds: (performance.now() - begun) / 1000 }));
     });
   });
   server.listen(port, '::', () => console.log('ready'));

@@ -25,7 +25,7 @@ export interface Transferred {
   readonly intact: boolean;
   readonly bytes: number;
   readonly seconds: number;
-  /** The longest time without a byte, in seconds, as the receiver saw it. */
+  /** The longest time without a byte, in seconds of `runningTime`, as the receiver saw it. */
   readonly pause: number;
 }
 

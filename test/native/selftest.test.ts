@@ -13,7 +13,7 @@ const native = resolve('native');
 const sources = ['selftest', 'selftest-ring', 'segment', 'coalesce', 'checksum', 'ring'].map((name) => join(native, `${name}.cc`));
 
 const selftest = test.macro(async (t, flags: string[]) => {
-  t.timeout(240_000);
+  t.timeout(900_000);
   const folder = await mkdtemp(join(tmpdir(), 'isthmus-selftest-'));
   t.teardown(() => rm(folder, { recursive: true }));
   const program = join(folder, 'selftest');

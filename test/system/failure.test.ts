@@ -34,7 +34,7 @@ async function prepared(t: ExecutionContext): Promise<{ lab: Lab; files: [Gatewa
 /** Runs a gateway that is to fail by itself, on gateway A. */
 function failing(lab: Lab, file: GatewayFile, before: string[] = [], after: string[] = []): Promise<Result> {
   const path = writePrivate(lab, 'failing.yaml', stringify(file));
-  return lab.run('gwa', ['timeout', '-s', 'KILL', '15', ...before, ...ISTHMUS, 'up', path, ...after]);
+  return lab.run('gwa', ['timeout', '-s', 'KILL', '50', ...before, ...ISTHMUS, 'up', path, ...after]);
 }
 
 /** What a gateway has on the host of gateway A while it runs. */
@@ -62,7 +62,7 @@ for (const [what, end, code, said] of [
           process.kill(pid, 'SIGUSR1');
           await until('the debugger', async () => (await lab.must('gwa', ['ss', '-Htln'])).includes(':9229'));
           const program = fileURLToPath(new URL('../lab/end-thread.js', import.meta.url));
-          await lab.must('gwa', [process.execPath, '--experimental-websocket', program, thread], { timeout: 10_000 });
+          await lab.must('gwa', [process.execPath, '--experimental-websocket', program, thread]);
         },
         70,
         new RegExp(`^isthmus: the ${thread} thread ended with code 3 \\(ISTHMUS_DATA_PLANE\\)$`),
@@ -138,7 +138,7 @@ test('an interface of that name that is in use is left alone, and the error says
   // The same name in another network: the sockets' names are the whole system's.
   files[1].gateway['interface'] = name;
   const path = writePrivate(lab, 'other.yaml', stringify(files[1]));
-  const fourth = await lab.run('gwb', ['timeout', '-s', 'KILL', '15', ...ISTHMUS, 'up', path]);
+  const fourth = await lab.run('gwb', ['timeout', '-s', 'KILL', '50', ...ISTHMUS, 'up', path]);
   t.is(fourth.code, 1, fourth.stderr);
   t.regex(fourth.stderr.trim(), /another gateway answers there \(ISTHMUS_SOCKET\)$/);
   t.not((await lab.run('gwb', ['ip', 'link', 'show', name])).code, 0);
@@ -154,7 +154,7 @@ test('without permission a gateway says what it needs', async (t) => {
   chmodSync(lab.directory, 0o755);
   chownSync(path, nobody, nobody);
   const unprivileged = ['setpriv', `--reuid=${nobody}`, `--regid=${nobody}`, '--clear-groups'];
-  const { code, stderr } = await lab.run('gwa', ['timeout', '15', ...unprivileged, ...ISTHMUS, 'up', path]);
+  const { code, stderr } = await lab.run('gwa', ['timeout', '50', ...unprivileged, ...ISTHMUS, 'up', path]);
   t.is(code, 1, stderr);
   t.is(plainLines(stderr).length, 1, stderr);
   t.regex(stderr, /run as root or with CAP_NET_ADMIN \(ISTHMUS_TUN\)$/m);
@@ -184,11 +184,11 @@ test('the underlay goes down and comes back, then has another address: the tunne
   await lab.ip('gwa', 'link', 'set', 'wan', 'down');
   await sleep(1500);
   await lab.ip('gwa', 'link', 'set', 'wan', 'up');
-  await connected(lab, { processes, timeout: 5000 });
+  await connected(lab, { processes, timeout: 30_000 });
   await lab.ip('gwa', 'address', 'add', '198.51.100.77/24', 'dev', 'wan');
   await lab.ip('gwa', 'address', 'delete', '198.51.100.1/24', 'dev', 'wan');
   // Deleted with the primary address.
   await lab.ip('gwa', 'address', 'replace', '198.51.100.77/24', 'dev', 'wan');
-  await connected(lab, { processes, timeout: 5000 });
+  await connected(lab, { processes, timeout: 30_000 });
   t.regex(await lab.must('gwb', ['wg', 'show', interfaceName(lab, 'b'), 'endpoints']), /\t198\.51\.100\.77:51820$/m);
 });

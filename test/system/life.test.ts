@@ -1,5 +1,5 @@
-import { setTimeout as sleep } from 'node:timers/promises';
 import { existsSync } from 'node:fs';
+import { setTimeout as sleep } from 'node:timers/promises';
 import test from 'ava';
 import {
   connected,
@@ -12,7 +12,9 @@ import {
   writeGatewayFile,
 } from '../lab/contenders.ts';
 import type { Lab } from '../lab/lab.ts';
+import { remembered } from '../lab/look.ts';
 import { until } from '../lab/process.ts';
+import { runningTime } from '../lab/running-time.ts';
 import { startTransfer, transfer } from '../lab/transfer.ts';
 import { B, plug, twoVpcs } from '../lab/two-vpcs.ts';
 
@@ -26,16 +28,16 @@ for (const { killed, what } of [
     const files = isthmusFiles(lab, await generatePsk(lab));
     const gateways = [...(await startGateways(lab, files)).processes];
     const steady = await startTransfer(lab, { rate: 200_000 });
-    await sleep(2000);
+    for (const end of ['a', 'b'] as const) await remembered(interfaceName(lab, end));
 
     gateways[killed].signal('SIGKILL');
     t.is(await gateways[killed].ended, 128 + 9);
-    const begun = performance.now();
+    const time = runningTime();
     gateways[killed] = isthmusOn(lab, ['gwa', 'gwb'][killed], files[killed]);
-    await connected(lab, { processes: gateways, timeout: 6000 });
-    const seconds = (performance.now() - begun) / 1000;
+    await connected(lab, { processes: gateways });
+    const seconds = time();
     t.log(`${seconds.toFixed(1)} s`);
-    t.true(seconds < 6);
+    t.true(seconds < 6, `${seconds} s`);
     t.true((await steady.finish()).intact, 'a connection goes on');
     t.true((await transfer(lab, { from: 'b', bytes: 1e6 })).intact);
   });
@@ -75,10 +77,10 @@ for (const signal of ['SIGTERM', 'SIGINT'] as const) {
     const sockets = ['/run/isthmus/', '/run/wireguard/'].map((folder) => `${folder}${interfaceName(lab, 'a')}.sock`);
     t.true(sockets.every((path) => existsSync(path)));
 
-    const begun = performance.now();
+    const time = runningTime();
     gateways[0].signal(signal);
     t.is(await gateways[0].ended, 0);
-    t.true(performance.now() - begun < 3000);
+    t.true(time() < 3);
     t.deepEqual(await stateOf(lab, 'gwa'), before);
     t.false(sockets.some((path) => existsSync(path)));
   });
@@ -146,7 +148,7 @@ test('SIGHUP: peerings come and go and rules change, while a connection goes on'
   t.is((await gatewayStatus(lab, 'a')).peers.length, 1);
   t.notRegex(await lab.must('gwa', ['ip', 'route']), /10\.99\.|10\.8\.0\.3/);
   t.false(await pings(hostC));
-  t.true(await pings(B[4]));
+  await until('an answer', () => pings(B[4]));
   await gatewayC.stop();
   const again = isthmusOn(lab, 'gwc', fileC);
   await until('the other gateway', () => again.output().includes('is up'));

@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { statSync } from 'node:fs';
+import { readFileSync, statSync } from 'node:fs';
 import test from 'ava';
 import { stringify } from 'yaml';
 import {
@@ -9,10 +9,12 @@ import {
   ISTHMUS,
   isthmusFiles,
   isthmusOn,
+  ruleOf,
   startIsthmus,
   writePrivate,
 } from '../lab/contenders.ts';
 import { pingTime } from '../lab/iperf3.ts';
+import { knock } from '../lab/knock.ts';
 import { until } from '../lab/process.ts';
 import { A, B, twoVpcs } from '../lab/two-vpcs.ts';
 
@@ -47,20 +49,24 @@ test('isthmus status: for people, for scripts, in a terminal, and when there is 
 
   // script gives a terminal; --watch ends with it, or by a signal.
   const watch = [...ISTHMUS, 'status', name, '--watch'].join(' ');
-  const seen = await lab.run('gwa', ['timeout', '10', 'script', '-qec', `timeout -s INT 3.5 ${watch}`, '/dev/null']);
-  const screens = seen.stdout.split('\u001b[H\u001b[2J\u001b[3J').slice(1);
-  t.true(screens.length >= 2, seen.stdout);
+  const own = join(lab.directory, 'watch.pid');
+  const terminal = lab.spawn('gwa', ['script', '-qec', `echo $$ >${own}; exec ${watch}`, '/dev/null']);
+  const screensOf = (output: string): string[] => output.split('\u001b[H\u001b[2J\u001b[3J').slice(1);
+  await until('three looks', () => screensOf(terminal.output()).length >= 3);
+  process.kill(Number(readFileSync(own, 'utf8')), 'SIGINT');
+  await terminal.ended;
+  const seen = terminal.output();
+  const screens = screensOf(seen);
   t.true(screens.every((screen) => screen.startsWith('gateway gateway-a on')));
-  t.true(
-    seen.stdout.startsWith('\u001b[?25l') && seen.stdout.endsWith('\u001b[?25h'),
-    'the cursor goes and comes back',
-  );
+  t.true(seen.startsWith('\u001b[?25l') && seen.endsWith('\u001b[?25h'), 'the cursor goes and comes back');
   t.regex(screens.at(-1)!, /^vpc-b +● up /m);
   t.regex(screens.at(-1)!, /out; now [\d.]+ [kM]?bit\/s in, /);
-  const often = ['timeout', '2.5', ...ISTHMUS, 'status', name, '--watch', '--interval', '500ms', '--json'];
-  const lines = await lab.run('gwa', often);
-  for (const line of lines.stdout.trim().split('\n')) t.like(JSON.parse(line), { gateway: 'gateway-a' });
-  const seenEnough = `set -o pipefail; timeout 8 ${watch} --json | head -n 1 >/dev/null`;
+  const often = lab.spawn('gwa', [...ISTHMUS, 'status', name, '--watch', '--interval', '500ms', '--json']);
+  const lines = (): string[] => often.output().split('\n').slice(0, -1);
+  await until('two lines', () => lines().length >= 2);
+  await often.stop();
+  for (const line of lines()) t.like(JSON.parse(line), { gateway: 'gateway-a' });
+  const seenEnough = `set -o pipefail; timeout 60 ${watch} --json | head -n 1 >/dev/null`;
   t.is((await lab.run('gwa', ['bash', '-c', seenEnough])).code, 0);
 
   // Who watches is told when the gateway ends.
@@ -80,8 +86,9 @@ test('isthmus up --pcap: tcpdump reads it, both directions and what the access l
   const running = lab.spawn('gwa', [...ISTHMUS, 'up', writePrivate(lab, 'a.yaml', stringify(a)), '--pcap', file]);
   await connected(lab, { processes: [running, isthmusOn(lab, 'gwb', b)] });
   await pingTime(lab, { count: 3 });
-  await lab.run('a', ['timeout', '1', 'bash', '-c', `exec 3<>/dev/tcp/${B[4]}/23`]);
-  await lab.run('b', ['timeout', '1', 'bash', '-c', `exec 3<>/dev/tcp/${A[4]}/23`]);
+  await knock(lab, 'a', B[4], 23);
+  await knock(lab, 'b', A[4], 23);
+  await until('both to be denied', async () => (await ruleOf(lab, 'a', 'no-telnet')).denied >= 2);
   t.is(await running.stop(), 0);
   t.is(statSync(file).mode & 0o777, 0o600);
 

@@ -15,6 +15,7 @@ import {
 } from '../lab/contenders.ts';
 import type { GatewayFile } from '../lab/contenders.ts';
 import type { Lab } from '../lab/lab.ts';
+import { knock } from '../lab/knock.ts';
 import { until } from '../lab/process.ts';
 import { A, B, twoVpcs } from '../lab/two-vpcs.ts';
 
@@ -102,7 +103,7 @@ async function showsTraffic(t: ExecutionContext, lab: Lab, page: Page): Promise<
 
 async function showsDrops(t: ExecutionContext, lab: Lab, page: Page): Promise<void> {
   t.false((await textOf(page, '#drops')).includes('acl-rule'));
-  await lab.run('a', ['timeout', '1', 'bash', '-c', `exec 3<>/dev/tcp/${B[4]}/23`]);
+  await knock(lab, 'a', B[4], 23);
   await untilText(page, '#drops', /acl-rule/);
   const row = await textOf(page, '#drops tr:has-text("acl-rule")');
   t.regex(row, /^acl-rule\s+[\d.]+\s+[1-9]\s+A rule of an access list denies it\.$/);

@@ -5,9 +5,10 @@ import test from 'ava';
 import { stringify } from 'yaml';
 import { connected, generatePsk, isthmusFiles, isthmusOn, startIsthmus, writeGatewayFile } from '../lab/contenders.ts';
 import { pingTime } from '../lab/iperf3.ts';
+import { knock } from '../lab/knock.ts';
 import type { Lab } from '../lab/lab.ts';
 import { must, until } from '../lab/process.ts';
-import { twoVpcs } from '../lab/two-vpcs.ts';
+import { B, twoVpcs } from '../lab/two-vpcs.ts';
 
 const DEPLOY = fileURLToPath(new URL('../../../deploy/prometheus', import.meta.url));
 const RULES = join(DEPLOY, 'isthmus.rules.yaml');
@@ -64,7 +65,7 @@ test('a real Prometheus scrapes a gateway: traffic, sessions, drops, rules and t
   });
   await startPrometheus(lab, '127.0.0.1:9586');
   await pingTime(lab, { count: 5 });
-  await lab.run('a', ['timeout', '1', 'bash', '-c', 'exec 3<>/dev/tcp/192.168.1.10/23']);
+  await knock(lab, 'a', B[4], 23);
 
   const isSeen = (expression: string): Promise<void> =>
     until(expression, async () => (await query(lab, expression)).length > 0, PATIENCE);

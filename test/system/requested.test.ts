@@ -97,7 +97,7 @@ test('requested and accepted, used, deleted, rejected, accepted in part, and kil
   await Promise.all([a.becomes('b', 'active'), b.becomes('vpc-a', 'active')]);
   await connected(lab, { timeout: LONG });
   await connected(lab, { family: 6, timeout: LONG });
-  t.true(await passes('b', A[4]));
+  await until('a ping', () => passes('b', A[4]), LONG);
   const shown = await a.show('b');
   t.is(shown.data_path, 'up');
   t.is(shown.peer, 'vpc-b');
@@ -114,7 +114,7 @@ test('requested and accepted, used, deleted, rejected, accepted in part, and kil
   const again = await b.run('peering', 'accept', first);
   t.is(again.code, 1);
   t.regex(again.stderr, /used here before.*ISTHMUS_PEERING\)/);
-  t.true(await passes('a', B[4]));
+  await until('a ping', () => passes('a', B[4]), LONG);
 
   // What is in the way is found before anything is changed.
   const overlapping = await b.run(
@@ -175,7 +175,7 @@ test('requested and accepted, used, deleted, rejected, accepted in part, and kil
   const refused = await execute([...ISTHMUS, 'reload', interfaceName(lab, 'b')]);
   t.is(refused.code, 78);
   t.regex(refused.stderr, /requested peering part .*172\.31\.1\.0\/24 there overlaps 172\.31\.0\.0\/16 here/);
-  t.true(await passes('b', A[4]));
+  await until('a ping', () => passes('b', A[4]), LONG);
 
   // All of it is written down.
   const { entries, head } = await a.json<AuditAnswer>('audit');

@@ -16,6 +16,7 @@ import {
 } from '../lab/contenders.ts';
 import type { Lab } from '../lab/lab.ts';
 import { until } from '../lab/process.ts';
+import { runningTime } from '../lab/running-time.ts';
 import { startTransfer, transfer } from '../lab/transfer.ts';
 import { A, B, GATEWAY_A, GATEWAY_B, MIDDLE, twoVpcs, type TwoVpcsOptions } from '../lab/two-vpcs.ts';
 import { cut, masquerade, relay, restore } from '../lab/underlay.ts';
@@ -49,13 +50,16 @@ test('a gateway takes another port, and is followed', async (t) => {
   gateways[0].signal('SIGHUP');
   await isSeen(lab, 'b', withPort(GATEWAY_A[4], 4444));
   // And once more, as one that has forgotten everything.
+  const time = runningTime();
   await gateways[0].stop();
   files[0].gateway['listen'] = 4445;
   isthmusOn(lab, 'gwa', files[0]);
   await isSeen(lab, 'b', withPort(GATEWAY_A[4], 4445));
+  const away = time();
   const { intact, pause } = await steady.finish();
   t.true(intact);
-  t.true(pause < 10, `${pause} s without a byte`);
+  // TCP doubles the time between its attempts: the next is up to as long after the restart as that took.
+  t.true(pause < 2 * away + 3, `${pause} s without a byte, ${away} s of them without a gateway`);
 });
 
 test('wireguard-go takes another port, and is followed', async (t) => {
@@ -106,7 +110,9 @@ test('persistent keepalive holds the way through a NAT that forgets after 2 s', 
   await masquerade(lab, 'nat', 'wan', 2);
   await startIsthmus(lab, { change: (a) => (a.peerings[0]['keepalive'] = '1s') });
   await sleep(6000);
-  t.is((await lab.run('b', ['ping', '-c', '1', '-W', '1', A[4]])).code, 0);
+  // Had it not held, none would ever get through. One may be lost where the machine stood still for longer than 2 s.
+  const answered = async (): Promise<boolean> => (await lab.run('b', ['ping', '-c', '1', '-W', '1', A[4]])).code === 0;
+  await until('an answer', answered, 30_000);
   t.true((await transfer(lab, { from: 'b', bytes: 1e6 })).intact, 'a connection from the other side');
   t.true((await endpointSeenBy(lab, 'b'))!.startsWith(`${GATEWAY_A[4]}:`));
 });
@@ -122,7 +128,7 @@ test('loss of 5 %, duplicates and another order all at once', async (t) => {
   const lost = Number(/([\d.]+)% packet loss/.exec(ping.stdout)?.[1]);
   t.true(lost > 3 && lost < 18, `${lost} % of the pings are lost where 9.75 % should be`);
   t.notRegex(ping.stdout, /duplicates/);
-  for (const from of ['a', 'b'] as const) t.true((await transfer(lab, { from, bytes: 2e6 })).intact);
+  for (const from of ['a', 'b'] as const) t.true((await transfer(lab, { from, bytes: 2e6, timeout: 180_000 })).intact);
   for (const end of ['a', 'b'] as const) t.true((await gatewayStatus(lab, end)).peers[0].drops['replayed'] > 0);
   await relaying.stop();
   t.regex(relaying.output(), /"lost":[1-9].*"duplicated":[1-9].*"reordered":[1-9]/);
@@ -137,11 +143,11 @@ test('the underlay is cut for 30 s, and a connection outlives it', async (t) => 
   await sleep(30_000);
   t.is((await lab.run('a', ['ping', '-c', '1', '-W', '1', B[4]])).code, 1);
   await restore(lab, 'gwa', 'wan');
-  const restored = performance.now();
+  const time = runningTime();
   await connected(lab, { processes });
-  t.true(performance.now() - restored < 15_000);
+  t.true(time() < 15, `${time()} s`);
   const { intact, pause } = await steady.finish();
   t.true(intact);
   // TCP doubles the time between its attempts: the next is up to as long after the cut as the cut was.
-  t.true(pause > 30 && pause < 70, `${pause} s without a byte`);
+  t.true(pause > 20 && pause < 70, `${pause} s without a byte`);
 });

@@ -1,5 +1,4 @@
 import { readFileSync, realpathSync } from 'node:fs';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { join } from 'node:path';
 import test from 'ava';
@@ -13,10 +12,14 @@ import { flood } from '../lab/underlay.ts';
 
 const root = fileURLToPath(new URL('../../../', import.meta.url));
 
+test.before(async (t) => {
+  t.timeout(600_000);
+  await must([process.execPath, join(root, 'native/build.mjs'), '--sanitize'], { timeout: 600_000 });
+});
+
 for (const cipher of ['aes-256-gcm', 'chacha20-poly1305']) {
   test(`ASan and UBSan find nothing in the addon at work, ${cipher}`, async (t) => {
     t.timeout(300_000);
-    await must([process.execPath, join(root, 'native/build.mjs'), '--sanitize'], { timeout: 240_000 });
     const libraries = await Promise.all(
       ['asan', 'ubsan'].map(async (name) =>
         realpathSync((await must(['g++', `-print-file-name=lib${name}.so`])).trim()),
@@ -46,12 +49,12 @@ for (const cipher of ['aes-256-gcm', 'chacha20-poly1305']) {
       'port',
       '51820',
     ]);
-    await sleep(500);
+    await until('the capture', () => capture.output().includes('listening'));
     const running = (['gwa', 'gwb'] as const).map((host, at) => {
       const file = writePrivate(lab, `${host}.yaml`, stringify(files[at]));
       return lab.spawn(host, ['env', ...environment, ...ISTHMUS, 'up', file]);
     });
-    await connected(lab, { processes: running, timeout: 30_000 });
+    await connected(lab, { processes: running });
     const maps = await must(['cat', `/proc/${running[0].pid}/maps`]);
     const addon = /\/\S*isthmus\.node$/m.exec(maps)?.[0] ?? '';
     t.true(readFileSync(addon).includes('__asan_report') && readFileSync(addon).includes('__ubsan_handle'), addon);

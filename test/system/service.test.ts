@@ -167,9 +167,7 @@ test('as the unit runs it: one capability, ready, watched, reloaded, restarted w
   await until('the debugger', async () => (await lab.must('gwb', ['ss', '-Htln'])).includes(':9229'));
   const program = fileURLToPath(new URL('../lab/end-thread.js', import.meta.url));
   await heard('a sign of life', /^WATCHDOG=1$/, service.output().length);
-  await lab.must('gwb', [process.execPath, '--experimental-websocket', program, 'inbound', 'hang'], {
-    timeout: 10_000,
-  });
+  await lab.must('gwb', [process.execPath, '--experimental-websocket', program, 'inbound', 'hang']);
   await until(
     'silence toward the watchdog',
     async () => {

@@ -2,6 +2,7 @@ import test from 'ava';
 import { gatewayStatus, startIsthmus } from '../lab/contenders.ts';
 import { iperf3 } from '../lab/iperf3.ts';
 import type { Lab } from '../lab/lab.ts';
+import { runningTime } from '../lab/running-time.ts';
 import { B, twoVpcs } from '../lab/two-vpcs.ts';
 
 const SECONDS = 5;
@@ -20,10 +21,13 @@ for (const direction of ['out', 'in'] as const) {
     t.teardown(() => lab.dispose());
     await startIsthmus(lab, { change: (a) => (a.peerings[0]['shape'] = { [direction]: '20mbit' }) });
     const towards = direction === 'out' ? 'forward' : 'reverse';
+    const [begun, time] = [performance.now(), runningTime()];
     const flow = (await iperf3(lab, { seconds: SECONDS, streams: 2, direction: towards }))[towards]!;
+    const stoodStill = (performance.now() - begun) / 1000 - time();
     t.true(flow.bytes <= (20e6 / 8) * flow.seconds * 1.05 + SLACK, `${flow.bytes} bytes in ${flow.seconds} s`);
     // That it is not far less, a machine that is busy with other things still manages.
-    t.true(flow.bytes >= (20e6 / 8) * flow.seconds * 0.5, `${flow.bytes} bytes in ${flow.seconds} s`);
+    const ran = flow.seconds - stoodStill;
+    t.true(flow.bytes >= (20e6 / 8) * ran * 0.5, `${flow.bytes} bytes in ${ran} of ${flow.seconds} s`);
     t.log(`20 Mbit/s asked for, ${flow.mbps.toFixed(1)} Mbit/s of payload delivered`);
     const [rest] = await classes(lab, direction);
     t.true(rest.delayed > 0);
@@ -43,7 +47,7 @@ test('what has priority does not wait behind a copy, nor is it lost', async (t) 
   const copy = iperf3(lab, { seconds: 10, streams: 4 });
   /** Pings with this TOS: how many were answered, and after how many ms on average. */
   const ping = async (tos: string): Promise<[answered: number, average: number]> => {
-    const argv = ['ping', '-q', '-i', '0.2', '-c', '20', '-W', '5', '-Q', tos, B[4]];
+    const argv = ['ping', '-q', '-i', '0.2', '-c', '20', '-w', '50', '-Q', tos, B[4]];
     const { stdout } = await lab.run('a', argv, { timeout: 60_000 });
     return [
       Number(/(\d+) received/.exec(stdout)?.[1] ?? 0),

@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import test from 'ava';
 import { gatewayStatus, interfaceName, ISTHMUS, startIsthmus, writePrivate } from '../lab/contenders.ts';
 import { Lab } from '../lab/lab.ts';
-import { residentMebibytes } from '../lab/look.ts';
+import { processorSeconds, residentMebibytes } from '../lab/look.ts';
 import { must, until, type Running } from '../lab/process.ts';
 import { startTransfer } from '../lab/transfer.ts';
 import { B, twoVpcs } from '../lab/two-vpcs.ts';
@@ -23,11 +23,13 @@ test('the MTU is changed while one connection transfers: it goes on, and every b
       speeds.push(Math.round(((await received()) - before) / 62_500));
       return speeds.at(-1)! > 10;
     });
-    // Hosts remember the path's MTU for minutes, also when it has grown.
-    for (const host of ['a', 'b']) await lab.ip(host, 'route', 'flush', 'cache');
     const packet = mtu - 28;
-    const ping = await lab.run('a', ['ping', '-c', '2', '-i', '0.2', '-M', 'do', '-s', String(packet), B[4]]);
-    t.is(ping.code, 0, `a packet of ${packet} with an MTU of ${mtu}: ${ping.stdout}`);
+    await until(`an answer to a packet of ${packet} with an MTU of ${mtu}`, async () => {
+      // Hosts remember the path's MTU for minutes, also when it has grown; what was on its way may tell them the old one.
+      for (const host of ['a', 'b']) await lab.ip(host, 'route', 'flush', 'cache');
+      const ping = ['ping', '-c', '2', '-i', '0.2', '-W', '2', '-M', 'do', '-s', String(packet), B[4]];
+      return (await lab.run('a', ping)).code === 0;
+    });
   }
   const { intact, bytes } = await transfer.finish();
   t.log(`Mbit/s: ${speeds.join(', ')}; ${bytes} bytes`);
@@ -64,10 +66,9 @@ test('isthmus device with 130,000 allowed IPs: all are listed, the longest decid
   const addresses = Array.from({ length: 120_000 }, (_, i) => `10.${i >> 15}.${(i >> 7) & 255}.${(i * 2) & 255}/32`);
   const networks = Array.from({ length: 10_000 }, (_, i) => `fd00:${(i + 1).toString(16)}::/${32 + (i % 90)}`);
   await device('b', 1, peer(0, ['10.9.0.0/16']));
-  const before = performance.now();
   const endpoint = 'Endpoint = 192.0.2.2:4000\n';
   const running = await device('a', 0, peer(2, [...addresses, ...networks]) + peer(1, ['10.0.0.0/14'], endpoint));
-  const seconds = (performance.now() - before) / 1000;
+  const seconds = processorSeconds(running);
 
   const [name, other] = [interfaceName(lab, 'a'), interfaceName(lab, 'b')];
   await lab.ip('a', 'address', 'add', '10.9.0.1/32', 'dev', name);
@@ -86,10 +87,10 @@ test('isthmus device with 130,000 allowed IPs: all are listed, the longest decid
     const odd = even.replace(/\d+$/, (last) => String(Number(last) + 1));
     const answered = async (to: string): Promise<boolean> =>
       (await lab.run('a', ['ping', '-c', '1', '-W', '1', to])).code === 0;
-    t.true(await answered(odd), `${odd} is the near peer's`);
+    await until(`an answer of ${odd}, which is the near peer's`, () => answered(odd));
     t.false(await answered(even), `${even} is the peer's that is nowhere`);
   }
   const memory = residentMebibytes(running);
-  t.log(`${seconds.toFixed(1)} s from the start of the device, ${memory.toFixed(0)} MiB`);
+  t.log(`${seconds.toFixed(1)} s of a processor for the start of the device, ${memory.toFixed(0)} MiB`);
   t.true(seconds < 20 && memory < 400);
 });

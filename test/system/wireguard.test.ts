@@ -10,9 +10,11 @@ import {
   wgQuickOn,
   wireguardGoOn,
 } from '../lab/contenders.ts';
-import { pingTime } from '../lab/iperf3.ts';
+import { leastPingTime } from '../lab/iperf3.ts';
 import type { Lab } from '../lab/lab.ts';
+import { remembered } from '../lab/look.ts';
 import { until } from '../lab/process.ts';
+import { runningTime } from '../lab/running-time.ts';
 import { startTransfer, transfer } from '../lab/transfer.ts';
 import { GATEWAY_A, GATEWAY_B, SUBNETS_A, SUBNETS_B, twoVpcs } from '../lab/two-vpcs.ts';
 
@@ -51,7 +53,7 @@ for (const { ours, name } of [
     await wgQuickOn(lab, theirs, file, ...where);
     const running = isthmusOn(lab, `gw${ours}`, file);
     await connected(lab, { processes: [running] });
-    for (const family of [4, 6] as const) t.true((await pingTime(lab, { family, count: 3 })) < 100);
+    for (const family of [4, 6] as const) t.true((await leastPingTime(lab, { family, count: 3 })) < 100);
     for (const from of ['a', 'b'] as const) t.true((await transfer(lab, { from, bytes: 5e7 })).intact);
 
     const [a, b] = [await peerOf(lab, 'a'), await peerOf(lab, 'b')];
@@ -80,13 +82,13 @@ test('killed and started again, a gateway is back with a stock peer within 6 s',
   await wgQuickOn(lab, 'b', file);
   const running = isthmusOn(lab, 'gwa', file);
   await connected(lab, { processes: [running] });
-  await sleep(2000);
+  await remembered(interfaceName(lab, 'a'));
   running.signal('SIGKILL');
   await running.ended;
-  const begun = performance.now();
+  const time = runningTime();
   const again = isthmusOn(lab, 'gwa', file);
-  await connected(lab, { processes: [again], timeout: 6000 });
-  t.true(performance.now() - begun < 6000);
+  await connected(lab, { processes: [again] });
+  t.true(time() < 6, `${time()} s`);
 });
 
 for (const presharedKey of [false, true]) {
@@ -134,14 +136,14 @@ test('10 GB, rekeyed every 5 s', async (t) => {
     handshakes.add(await wg(lab, 'b', 'show', interfaceName(lab, 'b'), 'latest-handshakes')).size;
   const steady = await startTransfer(lab, { rate: 1_000_000, port: 7002 });
   for (const from of ['a', 'b'] as const) {
-    const finished = transfer(lab, { from, bytes: 5e9, timeout: 150_000 });
+    const finished = transfer(lab, { from, bytes: 5e9, timeout: 300_000 });
     while ((await Promise.race([finished, sleep(500)])) === undefined) await look();
     const { intact, pause, seconds } = await finished;
     t.log(`${((5 * 8) / seconds).toFixed(2)} Gbit/s from ${from}`);
     t.true(intact);
-    t.true(pause < 1, `${pause} s without a byte`);
+    t.true(pause < 1, `${pause} s without a byte, from ${from}`);
   }
-  await until('four handshakes', async () => (await look()) >= 4, 30_000);
+  await until('four handshakes', async () => (await look()) >= 4);
   const { intact, pause } = await steady.finish();
   t.true(intact, 'a connection that outlived them all');
   t.true(pause < 1, `${pause} s without a byte`);
