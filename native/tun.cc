@@ -162,7 +162,8 @@ napi_value readTun(napi_env env, napi_callback_info info) {
 
 /**
  * writeTun(queue, fd, vnet, groups): writes the groups whose VERDICT is 0, each as one packet. Returns how many were written;
- * status[STATUS_FAILED] counts those the kernel refused, whose VERDICT becomes -1, and STATUS_ERRNO says why the last was.
+ * status[STATUS_FAILED] counts the packets of those the kernel refused, whose VERDICT becomes -1; STATUS_ERRNO says why the
+ * last was.
  */
 napi_value writeTun(napi_env env, napi_callback_info info) {
   Arguments<4> arguments(env, info);
@@ -188,7 +189,7 @@ napi_value writeTun(napi_env env, napi_callback_info info) {
     }
     group[GROUP_VERDICT] = -1;
     queue->status[STATUS_ERRNO] = errno;
-    failed++;
+    failed += count < 0 ? 1 : group[GROUP_COUNT];
   }
   queue->status[STATUS_FAILED] = failed;
   return fromInt(env, written);

@@ -107,12 +107,15 @@ napi_value openUdp(napi_env env, napi_callback_info info) {
   if (fd == -EAFNOSUPPORT || fd == -EADDRNOTAVAIL) fd = bindSocket(words, port, AF_INET);
   if (fd < 0) return throwErrno(env, "UDP socket", -fd);
 
-  int on = 1;
+  int on = 1, omit = IP_PMTUDISC_OMIT;
   timeval patience = {0, 100000};
   forceBuffer(fd, SO_RCVBUFFORCE, SO_RCVBUF);
   forceBuffer(fd, SO_SNDBUFFORCE, SO_SNDBUF);
   // A full send buffer holds the sender back, and so the TUN's queue, but never for good.
   setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience);
+  // As with the kernel's WireGuard routers may cut a datagram. Else it takes one ICMP error, from anyone, to have this host
+  // cut them all for ten minutes. Over IPv6 routers don't, and the errors have to be believed.
+  setsockopt(fd, IPPROTO_IP, IP_MTU_DISCOVER, &omit, sizeof omit);
   if (mark != 0 && setsockopt(fd, SOL_SOCKET, SO_MARK, &mark, sizeof mark) < 0) {
     int error = errno;
     close(fd);

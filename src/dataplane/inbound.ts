@@ -263,14 +263,14 @@ export class Inbound {
   }
 
   #resume(count: number, isPaced: boolean): void {
-    const { rows, groups } = this.#queue;
+    const { rows, groups, slab } = this.#queue;
     const made = this.#queue.coalesce(count);
     this.#inTransit = 0;
     for (let group = 0; group < made * GROUP.words; group += GROUP.words) {
       const at = groups[group + GROUP.first] * ROW.words;
       const slot = rows[at + ROW.peer];
       const target = rows[at + ROW_TARGET];
-      const isTooBig = target !== LOCAL && rows[at + ROW.length] > this.#verdict.mtu;
+      const isTooBig = target !== LOCAL && this.#verdict.isToBeCut(slab, rows[at + ROW.offset], rows[at + ROW.length]);
       if (isPaced) this.#shape(group, slot, target, this.#pacing.ruleOf(at / ROW.words), isTooBig);
       else this.#pass(group, slot, target, isTooBig);
     }
@@ -339,7 +339,7 @@ export class Inbound {
     const isParsed = packet.parse(slab, offset, rows[at + ROW.length]);
     let reason = packet.fault;
     if (isParsed) {
-      if ((packet.icmpId !== 0 && this.#isProbe(offset, slot)) || this.#isControl(offset, slot)) {
+      if ((packet.icmpId !== 0 && this.#isProbe(offset, slot)) || this.#isControl(offset, slot, count)) {
         groups[group + GROUP.verdict] = -1;
         return;
       }
@@ -414,14 +414,17 @@ export class Inbound {
   }
 
   /** Whether the packet was what the peer's gateway says of the peering, which needs no route and no source of the peer's. */
-  #isControl(offset: number, slot: number): boolean {
+  #isControl(offset: number, slot: number, count: number): boolean {
     const control = this.#control;
     if (control === undefined) return false;
     const { slab, clock } = this.#queue;
     const controlled = control.read(this.#packet, slab, offset, slot, clock[0]);
     if (controlled === CONTROLLED.heard) this.#report({ type: 'control', slot, payload: control.payload });
-    if (controlled === CONTROLLED.limited) countDrop(this.#counters, slot, DROP['control-limited'], 1);
-    return controlled !== CONTROLLED.no;
+    if (controlled === CONTROLLED.no) return false;
+    // Of a run only the first is heard.
+    const limited = controlled === CONTROLLED.limited ? count : count - 1;
+    if (limited > 0) countDrop(this.#counters, slot, DROP['control-limited'], limited);
+    return true;
   }
 
   #answer(reason: number, offset: number, slot: number): void {

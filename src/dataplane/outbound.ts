@@ -21,7 +21,7 @@ import type { OutboundQueue } from '../nic/index.ts';
 import { ROW, RUN, STATUS } from '../nic/layout.ts';
 import { OUT } from '../policy/direction.ts';
 import { BLACKHOLE } from '../routing/target.ts';
-import { REJECT_AFTER_MESSAGES, REKEY_AFTER_MESSAGES } from '../session/constants.ts';
+import { DEFAULT_TIMING, REJECT_AFTER_MESSAGES, REKEY_AFTER_MESSAGES } from '../session/constants.ts';
 import { Staging } from '../session/staging.ts';
 import { COUNTER, MAX_PEERS, countDrop, rowOf } from './counters.ts';
 import type { Counters } from './counters.ts';
@@ -45,6 +45,8 @@ const SCRATCH_OFFSET = 64;
 const WANT_INTERVAL = 100;
 /** A message that went out less than this long ago, in ms, does what a keepalive would. */
 const KEEPALIVE_INTERVAL = 500;
+/** Packets wait for a session no longer than an attempt to get one lasts, in ms: of one that has to call us, there is none. */
+const STAGED_TIME = DEFAULT_TIMING.rekeyAttemptTime;
 
 export class Outbound {
   readonly #queue: OutboundQueue;
@@ -60,6 +62,8 @@ export class Outbound {
   #probes: ProbeMemory | undefined;
 
   // By peer slot. A key of 0 is none.
+  /** 1: there is a peer. What was handed on to one that has gone meanwhile is not to wait there for the next. */
+  readonly #isPeer = new Uint8Array(MAX_PEERS);
   readonly #key = new Int32Array(MAX_PEERS);
   readonly #receiver = new Int32Array(MAX_PEERS);
   readonly #counterLo = new Float64Array(MAX_PEERS);
@@ -69,6 +73,8 @@ export class Outbound {
   /** When a message last went out under the key. */
   readonly #keyUsedAt = new Float64Array(MAX_PEERS).fill(-Infinity);
   readonly #staging = new Map<number, Staging>();
+  /** When a packet was last staged. */
+  readonly #stagedAt = new Float64Array(MAX_PEERS);
 
   constructor(queue: OutboundQueue, counters: Counters, report: (report: Report) => void) {
     this.#queue = queue;
@@ -117,7 +123,10 @@ export class Outbound {
     for (let row = 0; row < count * ROW.words; row += ROW.words) {
       const slot = rows[row + ROW.endpoint];
       const segments = rows[row + ROW.segments];
-      if (slot < 0 || slot >= MAX_PEERS) continue;
+      if (this.#isPeer[slot] !== 1) {
+        countDrop(this.#counters, -1, DROP['no-session'], segments);
+        continue;
+      }
       if (this.#packet.parse(slab, rows[row + ROW.offset], rows[row + ROW.length])) {
         this.#note(row, slot, DROP.none, -1, segments);
       }
@@ -134,6 +143,10 @@ export class Outbound {
         break;
       case 'probes':
         this.#probes = order.memory;
+        break;
+      case 'peer':
+        this.#stages.apply(order);
+        this.#isPeer[order.slot] = 1;
         break;
       case 'peerGone':
         this.#stages.apply(order);
@@ -313,6 +326,8 @@ export class Outbound {
     const { rows, slab } = this.#queue;
     const offset = rows[row + ROW.offset];
     rows[row + ROW.key] = 0;
+    this.#discardStale(slot);
+    this.#stagedAt[slot] = this.#queue.clock[0];
     let staging = this.#staging.get(slot);
     if (staging === undefined) this.#staging.set(slot, (staging = new Staging()));
     const dropped = staging.push(
@@ -331,6 +346,7 @@ export class Outbound {
     this.#expiresAt[slot] = expiresAt;
     this.#wantedAt[slot] = -Infinity;
     this.#keyUsedAt[slot] = -Infinity;
+    this.#discardStale(slot);
     const staging = this.#staging.get(slot);
     if (staging === undefined) return;
     this.#staging.delete(slot);
@@ -374,6 +390,10 @@ export class Outbound {
     this.#transmit(1);
   }
 
+  #discardStale(slot: number): void {
+    if (this.#queue.clock[0] - this.#stagedAt[slot] > STAGED_TIME) this.#discardStaged(slot);
+  }
+
   #discardStaged(slot: number): void {
     const staging = this.#staging.get(slot);
     if (staging === undefined) return;
@@ -383,6 +403,7 @@ export class Outbound {
 
   #forget(slot: number): void {
     this.#discardStaged(slot);
+    this.#isPeer[slot] = 0;
     this.#key[slot] = 0;
     this.#wantedAt[slot] = -Infinity;
     this.#counters.fill(0, rowOf(slot), rowOf(slot + 1));

@@ -72,6 +72,9 @@ export function noteSent(memory: ProbeMemory, slot: number, sequence: number, no
   memory[slot * ROW.words + (sequence % PROBES_OUT) + ROW.sentAt] = now;
 }
 
+/** From one question of a peer's to its next that is answered, in ms: no gateway of ours asks as often. */
+const ASKED_INTERVAL = 20;
+
 /** What became of a packet that may be a probe. */
 export const PROBED = {
   /** It is none of ours: an ordinary packet. */
@@ -80,7 +83,7 @@ export const PROBED = {
   taken: 1,
   /** It ends here, and `answer` is to be sent back. */
   asked: 2,
-  /** It asks while an answer still waits: it is dropped. */
+  /** It asks too soon after the last, or while an answer still waits: it is dropped. */
   limited: 3,
 } as const;
 
@@ -89,6 +92,8 @@ export class ProbeReader {
   readonly #memory: ProbeMemory;
   /** The gateway's own overlay addresses, four words each, IPv4 in word 3. */
   readonly #addresses: Int32Array;
+  /** When each peer last asked and was answered. */
+  readonly #askedAt = new Float64Array(MAX_PEERS).fill(-Infinity);
   /** After `read` gave `PROBED.asked`. */
   answer: Uint8Array = new Uint8Array(0);
 
@@ -104,7 +109,8 @@ export class ProbeReader {
     const row = slot * ROW.words;
     const memory = this.#memory;
     if (kind === PROBE.request) {
-      if (memory[row + ROW.answering] !== 0) return PROBED.limited;
+      if (memory[row + ROW.answering] !== 0 || now - this.#askedAt[slot] < ASKED_INTERVAL) return PROBED.limited;
+      this.#askedAt[slot] = now;
       memory[row + ROW.answering] = 1;
       this.answer = answerProbe(packet, bytes, offset);
       return PROBED.asked;

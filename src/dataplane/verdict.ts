@@ -118,8 +118,12 @@ export class Verdict {
   #forward(packet: Packet, bytes: Uint8Array, offset: number): number {
     if (hopsLeft(packet.version, bytes, offset) <= 1) return DROP['ttl-expired'];
     if (packet.length <= this.mtu) return DROP.none;
-    if (packet.version === 6 || !mayFragment(bytes, offset)) return DROP['packet-too-big'];
-    this.isTooBig = true;
-    return DROP.none;
+    this.isTooBig = this.isToBeCut(bytes, offset, packet.length);
+    return this.isTooBig ? DROP.none : DROP['packet-too-big'];
+  }
+
+  /** Whether the IP packet of `length` bytes at `offset` is too big for where peers are, and may be cut. */
+  isToBeCut(bytes: Uint8Array, offset: number, length: number): boolean {
+    return length > this.mtu && bytes[offset] >>> 4 === 4 && mayFragment(bytes, offset);
   }
 }

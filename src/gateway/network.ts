@@ -17,6 +17,11 @@ const FORWARDING = { 4: '/proc/sys/net/ipv4/ip_forward', 6: '/proc/sys/net/ipv6/
 export const UNDERLAY_OVERHEAD = { 4: 60, 6: 80 } as const;
 /** What the internet carries; a larger interface MTU is good for private underlays only. */
 const INTERNET_MTU = 1500;
+/**
+ * What IPv6 needs (RFC 8200 §5). The kernel believes an ICMP error that says less of the path, from whomever; then it cuts our
+ * datagrams, and the overlay keeps its IPv6.
+ */
+const LEAST_MTU = 1280;
 
 /** What the kernel notes of our routes: made on the command line, as opposed to a daemon's. */
 const PROTOCOL = 'boot';
@@ -139,7 +144,7 @@ export async function automaticMtu(remote: string | undefined): Promise<number> 
     // No route yet: the internet's size is safe.
   }
   if (remote === undefined || !isPrivate(remote)) mtu = Math.min(mtu, INTERNET_MTU);
-  return mtu - UNDERLAY_OVERHEAD[6];
+  return Math.max(LEAST_MTU, mtu - UNDERLAY_OVERHEAD[6]);
 }
 
 /** RFC 1918, RFC 4193 and link-local addresses: the path stays inside a network whose links are known. */

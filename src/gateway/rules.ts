@@ -42,7 +42,8 @@ export class Rules {
   readonly #rules = new Map<number, Known>();
   readonly #ids: Map<string, number>;
   readonly #names: string[];
-  readonly #generation: number;
+  /** As `Attachments` has it. */
+  readonly #noted: number;
   readonly #lists: AclSpec[] = [];
   /** Place of each list by what it is made of, and of each attachment by its lists. */
   readonly #listPlaces = new Map<string, number>();
@@ -54,14 +55,14 @@ export class Rules {
     this.#config = config;
     this.#ids = new Map(before === undefined ? [] : before.#ids);
     this.#names = before === undefined ? [] : [...before.#names];
-    this.#generation = before === undefined ? 0 : before.#generation + 1;
+    this.#noted = before === undefined ? 0 : before.#noted + before.#lists.length + 1;
     for (const list of this.#allLists()) for (const known of list.known) this.#rules.set(this.#idOf(known), known);
     const local = { list: this.#groups(config.localGroups), networkAcl: this.#localNetworkAcl() };
     for (const peering of config.peerings) this.placeOf(peering);
     this.program = compileAcls(this.#lists, {
       local,
       peerings: this.#attachments,
-      generation: this.#generation,
+      noted: this.#noted,
       ids: this.#ids.size,
     });
     this.outbound = countersAfter(this.program, before?.outbound);

@@ -25,7 +25,7 @@ import { Device } from '../session/device.ts';
 import type { DeviceOutputs } from '../session/device.ts';
 import type { Peer, PeerOptions } from '../session/peer.ts';
 import { DROP } from '../wire/drop.ts';
-import { ENDPOINT_WORDS } from '../wire/endpoint.ts';
+import { ENDPOINT, ENDPOINT_WORDS } from '../wire/endpoint.ts';
 import type { Endpoint } from '../wire/endpoint.ts';
 import type { GatewayAddresses } from '../wire/icmp.ts';
 import { KeySlots } from './key-slots.ts';
@@ -421,6 +421,11 @@ export class Tunnel {
       },
       reply: (to, message) => {
         if (this.isListening) sendDatagram(this.#underlay.fd, -1, to, message);
+      },
+      forgetSource: (peer) => {
+        const endpoint = this.endpoint(peer);
+        if (endpoint?.subarray(ENDPOINT.local).some((word) => word !== 0) !== true) return;
+        this.setEndpoint(peer, endpoint.fill(0, ENDPOINT.local));
       },
       endpointChanged: (peer, from) => {
         this.#counts.handshakeReceived(peer.slot, this.#receiving);

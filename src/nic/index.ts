@@ -62,7 +62,7 @@ export interface InboundQueue extends Queue {
   open(count: number): number;
   /** Groups the packets of rows [0, count) whose verdict is 0 and length is not. Returns the number of groups. */
   coalesce(count: number): number;
-  /** Writes the groups whose verdict is 0. Returns how many were written; `STATUS.failed` counts the others. */
+  /** Writes the groups whose verdict is 0. Returns how many were written; `STATUS.failed` counts the packets of the others. */
   writeTun(groups: number): number;
   /** Hands on the groups whose verdict is `HAND_ON`. Returns how many; `STATUS.failed` counts those now `NO_ROOM`. */
   handOn(groups: number): number;

@@ -149,7 +149,7 @@ export function memoryInbound(io: InboundIo, ring: TransitRing = createTransitRi
       for (let group = 0; group < count * GROUP.words; group += GROUP.words) {
         if (groups[group + GROUP.verdict] !== 0) continue;
         if (writeGroup(group)) written++;
-        else failed++;
+        else failed += groups[group + GROUP.count];
       }
       status[STATUS.failed] = failed;
       return written;

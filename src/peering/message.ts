@@ -3,9 +3,17 @@
  * said again until the other side has answered it, so that every one can come more than once.
  */
 import { z } from 'zod';
-import { hostText, idText, MOST_ADDRESSES, MOST_NETWORKS, nameText, networkText, pskText } from './texts.ts';
+import {
+  hostText,
+  idText,
+  MOST_ADDRESSES,
+  MOST_NETWORKS,
+  nameText,
+  networkText,
+  pskText,
+  sentenceText,
+} from './texts.ts';
 
-const reason = z.string().max(200);
 const asked = z.enum(['accept', 'reject', 'fail', 'delete']);
 
 const messageSchema = z.discriminatedUnion('type', [
@@ -20,12 +28,12 @@ const messageSchema = z.discriminatedUnion('type', [
   }),
   z.object({ type: z.literal('reject'), id: idText, from: nameText }),
   /** The accepter's gateway found why there can't be a peering. */
-  z.object({ type: z.literal('fail'), id: idText, from: nameText, reason }),
+  z.object({ type: z.literal('fail'), id: idText, from: nameText, reason: sentenceText }),
   z.object({ type: z.literal('delete'), id: idText }),
   /** The answer to one of those: it is so at this side too. */
   z.object({ type: z.literal('done'), id: idText, of: asked }),
   /** The other answer: it can't be. */
-  z.object({ type: z.literal('refused'), id: idText, of: asked, reason }),
+  z.object({ type: z.literal('refused'), id: idText, of: asked, reason: sentenceText }),
 ]);
 
 export type Message = z.output<typeof messageSchema>;

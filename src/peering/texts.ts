@@ -33,6 +33,12 @@ export const endpointText = z
 
 export const cipherText = z.enum(['auto', 'aes-256-gcm', 'chacha20-poly1305']);
 
+/** A sentence to be shown: what would do something to a terminal is shown as a question mark. */
+export const sentenceText = z
+  .string()
+  .max(200)
+  .transform((text) => text.replace(/\p{C}/gu, '?'));
+
 /** What there is room for in one message. */
 export const MOST_NETWORKS = 16;
 export const MOST_ADDRESSES = 4;

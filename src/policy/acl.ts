@@ -68,8 +68,8 @@ export interface AclProgram {
   readonly limits: Float64Array;
   /** By rule id; of ids without a rule the empty text. */
   readonly names: readonly string[];
-  /** Differs between programs that decide differently, and from 0. 19 bits. */
-  readonly generation: number;
+  /** By attachment, behind that of a peering without lists: what its network ACL is noted by. Never 0; 19 bits. */
+  readonly notes: Int32Array;
 }
 
 const LIST_WORDS = 5;
@@ -78,15 +78,15 @@ const RULE_WORDS = 4;
 /** The index looks at the first two. */
 const RULE = { icmpType: 0, icmpCode: 1, allow: 2, id: 3 } as const;
 const NO_LISTS: AttachmentLists = { list: -1, networkAcl: -1 };
-const GENERATION_MASK = (1 << 19) - 1;
+const NOTES = (1 << 19) - 1;
 
 /** How the lists stand at the attachments. */
 export interface Attachments {
   readonly local: AttachmentLists;
   /** A peering names one of these by its place. */
   readonly peerings: readonly AttachmentLists[];
-  /** How many programs there were before this one. */
-  readonly generation: number;
+  /** How many lists there were in all programs before this one, and one for each of these: no note of theirs is given anew. */
+  readonly noted: number;
   /** One more than the highest rule id. */
   readonly ids: number;
 }
@@ -114,11 +114,11 @@ export function compileAcls(specs: readonly AclSpec[], attachments?: Attachments
       rules.push(icmpType, icmpCode, action === 'allow' ? 1 : 0, id);
     }
   }
-  const { local, peerings, ids, generation } = attachments ?? {
+  const { local, peerings, ids, noted } = attachments ?? {
     local: NO_LISTS,
     peerings: specs.map((_, list) => ({ list, networkAcl: -1 })),
     ids: rules.length / RULE_WORDS,
-    generation: 0,
+    noted: 0,
   };
   const limits = new Float64Array(new SharedArrayBuffer(ids * LIMIT.words * Float64Array.BYTES_PER_ELEMENT));
   for (const [id, rate, perFlow] of rates) limits.set([rate / 1000, perFlow / 1000], id * LIMIT.words);
@@ -130,7 +130,7 @@ export function compileAcls(specs: readonly AclSpec[], attachments?: Attachments
     index: index.finish(),
     attachments: shared([local, ...peerings].flatMap(({ list, networkAcl }) => [list, networkAcl])),
     ids,
-    generation: 1 + (generation % GENERATION_MASK),
+    notes: shared([NO_LISTS, ...peerings].map(({ networkAcl }) => 1 + ((noted + 1 + networkAcl) % NOTES))),
   };
 }
 

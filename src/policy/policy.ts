@@ -76,7 +76,7 @@ export class Policy {
   flow = -1;
   readonly #acl: Acl;
   readonly #attachments: Int32Array;
-  readonly #generation: number;
+  readonly #notes: Int32Array;
   readonly #hasNetworkAcls: boolean;
   readonly #flows: FlowTable;
   readonly #counters: PolicyCounters;
@@ -93,7 +93,7 @@ export class Policy {
   constructor(program: AclProgram, flows: FlowTableData, counters: PolicyCounters, tracks = true) {
     this.#acl = new Acl(program);
     this.#attachments = program.attachments;
-    this.#generation = program.generation;
+    this.#notes = program.notes;
     this.#hasNetworkAcls = program.attachments.some((list, place) => place % 2 === 1 && list >= 0);
     this.#flows = new FlowTable(flows);
     this.#counters = counters;
@@ -207,7 +207,8 @@ export class Policy {
     }
     passage.note = 0;
     if (this.#hasNetworkAcls) {
-      const note = (this.#generation << 1) | local;
+      // The paths of a bundle share its flows, and may have network ACLs of their own.
+      const note = (this.#notes[lists + 1] << 1) | local;
       const end = key.swapped ? 1 : 0;
       const isKnown = slot >= 0 && this.#tracks && verdictNoted(flows.windows, slot * WINDOW_WORDS, end) === note;
       const verdict = isKnown ? PASS : this.#askNetworkAcls(passage, packet, lists, local, count);

@@ -28,6 +28,8 @@ export interface DeviceOutputs {
   sendHandshake(peer: Peer, message: Uint8Array): void;
   /** A cookie reply, to where a message came from. */
   reply(to: Endpoint, message: Uint8Array): void;
+  /** The peer is not heard: what is sent to it need not leave from the address that its messages came to, if that is why. */
+  forgetSource(peer: Peer): void;
   /** An authenticated handshake message came from there, perhaps from where the peer already was. */
   endpointChanged(peer: Peer, from: Endpoint): void;
   /** Datagrams that bear the keypair's local index are to be opened from now on. */
@@ -40,7 +42,7 @@ export interface DeviceOutputs {
   sendKeepalive(peer: Peer): void;
   /** A message from there was dropped, for a `DROP` number; it was the peer's, or would be if it were not for a mistake. */
   refused(peer: Peer | null, from: Endpoint, reason: number): void;
-  /** The peer could not be reached: what waits for it is to be dropped. */
+  /** The peer could not be reached, or is stopped: what waits for it is to be dropped. */
   discardStaged(peer: Peer): void;
 }
 

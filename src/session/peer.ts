@@ -205,12 +205,13 @@ export class Peer {
     if (this.#persistentKeepalive > 0) this.#keepalivePersistently(now);
   }
 
-  /** The device is down: keypairs, handshake and timers are gone. The greatest timestamp received stays. */
+  /** The device is down: keypairs, handshake and timers are gone, and what waited. The greatest timestamp received stays. */
   stop(): void {
     if (!this.#running) return;
     this.#running = false;
     this.#dropOutstanding();
     this.#discard(this.#keypairs.remove(() => true));
+    this.#context.outputs.discardStaged(this);
     this.#retryAt = Infinity;
     this.#forgetAt = Infinity;
     this.#handshakeSentAt = -Infinity;
@@ -320,7 +321,10 @@ export class Peer {
     // A packet that waited for a handshake goes out in the same instant, and yet after it.
     const heardAt = Math.max(receivedAt, this.#handshakeReceivedAt - 1);
     const silence = () => timing.keepaliveTimeout + timing.rekeyTimeout + this.#jitter();
-    if (this.#replyTimer.due(now, dataSentAt, heardAt, silence)) this.wantSession(now);
+    if (this.#replyTimer.due(now, dataSentAt, heardAt, silence)) {
+      this.#context.outputs.forgetSource(this);
+      this.wantSession(now);
+    }
 
     const answeredAt = Math.max(dataSentAt, this.#handshakeSentAt);
     const spokeAt = Math.max(sentAt, this.#handshakeSentAt);
@@ -366,6 +370,7 @@ export class Peer {
       this.#choice.unanswered(this.#retries);
       this.#retries++;
       this.#retryAt = Infinity;
+      outputs.forgetSource(this);
       this.#initiate(now);
       return;
     }

@@ -108,6 +108,7 @@ export class Packet {
   }
 
   #parse(bytes: Uint8Array, offset: number, available: number, quoted: boolean): boolean {
+    this.fault = DROP['malformed-packet'];
     if (available < 20) return false;
     this.srcPort = 0;
     this.dstPort = 0;
@@ -120,7 +121,6 @@ export class Packet {
     this.fragmentOffset = 0;
     this.fragmentSize = 0;
     this.sourceRouted = 0;
-    this.fault = DROP['malformed-packet'];
     this.version = bytes[offset] >>> 4;
     const isWhole =
       this.version === 4

@@ -51,16 +51,18 @@ test('to a plain device, and with other addresses or ports, such a packet is one
 });
 
 test('one peer cannot fill the main thread: what comes too fast is dropped, and counted', (t) => {
-  const { underlay, a, b } = gateways();
-  b.inbound.apply({ type: 'control' });
-  for (let count = 0; count < 20; count++) {
-    // Of unequal sizes, so that none is coalesced with another.
-    const packet = writeControl(text('x'.repeat(100 + count)));
-    a.order({ type: 'probe', slot: 0, packet, sequence: -1 });
+  // Of unequal sizes, so that none is coalesced with another; and of one size, so that they are.
+  for (const growth of [1, 0]) {
+    const { underlay, a, b } = gateways();
+    b.inbound.apply({ type: 'control' });
+    for (let count = 0; count < 20; count++) {
+      const packet = writeControl(text('x'.repeat(100 + growth * count)));
+      a.order({ type: 'probe', slot: 0, packet, sequence: -1 });
+    }
+    underlay.run(50);
+    t.is(b.said.length, 1);
+    t.deepEqual(b.drops(0), { 'control-limited': 19 });
   }
-  underlay.run(50);
-  t.is(b.said.length, 1);
-  t.deepEqual(b.drops(0), { 'control-limited': 19 });
 });
 
 test('it is a good packet: UDP over IPv6 with a right checksum', (t) => {

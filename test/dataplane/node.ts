@@ -24,7 +24,7 @@ import type { Credential } from '../../src/session/identities.ts';
 import type { Keypair } from '../../src/session/keypairs.ts';
 import type { Peer } from '../../src/session/peer.ts';
 import { DROP, DROP_REASONS } from '../../src/wire/drop.ts';
-import { ENDPOINT_WORDS, endpointFrom, type Endpoint } from '../../src/wire/endpoint.ts';
+import { ENDPOINT, ENDPOINT_WORDS, endpointFrom, type Endpoint } from '../../src/wire/endpoint.ts';
 import { seeded } from '../session/world.ts';
 import { packetWords } from '../wire/packets.ts';
 import type { Host, Underlay } from '../session/underlay.ts';
@@ -135,6 +135,11 @@ export class Node implements Host {
     this.#peers.set(slot, peer);
     peer.start(this.#underlay.now);
     return peer;
+  }
+
+  /** In the order of their slots. */
+  get peers(): Peer[] {
+    return [...this.#peers.values()];
   }
 
   /** Which prefixes are whose: `local`, or a peer's by its slot. */
@@ -331,6 +336,10 @@ export class Node implements Host {
     return {
       sendHandshake: (peer, message) => void this.#send(peer.slot, message),
       reply: (to, message) => this.#underlay.carry(this.endpoint, to, message),
+      forgetSource: ({ slot }) => {
+        const endpoint = this.whereIs(slot);
+        if (endpoint !== undefined) this.moveTo(slot, endpoint.fill(0, ENDPOINT.local));
+      },
       endpointChanged: (peer, from) => this.moveTo(peer.slot, from),
       keypairReady: ({ slot }, keypair) => {
         const key = keys.setKey(keypair.cipher, keypair.receiveKey, false);

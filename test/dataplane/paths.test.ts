@@ -149,3 +149,13 @@ test('probes beyond the one that is being answered are dropped: a peer cannot ma
   underlay.run(50);
   t.deepEqual(b.drops(1), { 'probe-limited': 19 });
 });
+
+test('nor can it by asking again as soon as it is answered', (t) => {
+  const { underlay, a, b } = twoPaths();
+  for (let sequence = 0; sequence < 100; sequence++) {
+    const packet = writeProbe(4, packetWords('10.8.0.1'), packetWords('10.8.0.2'), sequence, TOKEN);
+    a.order({ type: 'probe', slot: 0, packet, sequence });
+    underlay.run(4);
+  }
+  t.deepEqual(b.drops(1), { 'probe-limited': 80 });
+});

@@ -1,5 +1,6 @@
 import test from 'ava';
 import { DEFAULT_TIMING } from '../../src/session/constants.ts';
+import { ENDPOINT } from '../../src/wire/endpoint.ts';
 import { ip } from '../wire/packets.ts';
 import { apart, joined, many, packetToA, packetToB } from './gateways.ts';
 import { counterOf, openTransport } from './transport.ts';
@@ -241,6 +242,64 @@ test('a peer whose endpoint is not known gets nothing until it calls', (t) => {
   t.deepEqual(a.received, [packetToA()]);
 });
 
+test('what waited too long for a peer to call is not sent to it, and what came since is', (t) => {
+  const { underlay, a, b } = apart();
+  b.send(...many(3, packetToA));
+  underlay.run(91_000);
+  b.send(packetToA(3));
+  underlay.run(1000);
+  t.deepEqual(b.drops(0), { 'no-endpoint': 2, 'no-session': 3 });
+  a.send(packetToB());
+  underlay.run(50);
+  t.deepEqual(a.received, [packetToA(3)]);
+
+  const later = apart();
+  later.b.send(packetToA());
+  later.underlay.run(91_000);
+  later.a.send(packetToB());
+  later.underlay.run(50);
+  t.deepEqual(later.a.received, []);
+  t.deepEqual(later.b.received, [packetToB()]);
+});
+
+test('from an address that nothing comes back to, a peer is called from whatever address the kernel chooses', (t) => {
+  const { underlay, a, b } = joined();
+  const local = b.endpoint.slice();
+  local.set([0, 0, 0xffff, 0x0a000001, 3], ENDPOINT.local);
+  const isSticky = () =>
+    a
+      .whereIs(0)!
+      .subarray(ENDPOINT.local)
+      .some((word) => word !== 0);
+  a.moveTo(0, local);
+  underlay.run(60_000);
+  t.true(isSticky(), 'silence alone says nothing');
+  underlay.fault = () => [];
+  a.send(packetToB());
+  underlay.run(14_900);
+  t.true(isSticky());
+  underlay.run(1000);
+  t.false(isSticky(), 'data was not answered');
+  t.deepEqual(a.whereIs(0), b.endpoint);
+  a.moveTo(0, local);
+  underlay.run(6000);
+  t.false(isSticky(), 'nor was the initiation');
+});
+
+test('what waits for a session is gone when the device goes down', (t) => {
+  const { underlay, a, b, ab } = apart();
+  underlay.fault = () => [];
+  a.send(packetToB(1));
+  underlay.run(1000);
+  ab.stop();
+  t.deepEqual(a.drops(0), { 'no-session': 1 });
+  underlay.fault = (datagram) => [{ datagram }];
+  ab.start(underlay.now);
+  a.send(packetToB(2));
+  underlay.run(50);
+  t.deepEqual(b.received, [packetToB(2)]);
+});
+
 test('what the socket or the TUN does not take is counted', (t) => {
   const { underlay, a, b } = joined();
   a.socketUp = false;
@@ -251,6 +310,10 @@ test('what the socket or the TUN does not take is counted', (t) => {
   a.send(packetToB());
   underlay.run(50);
   t.deepEqual(b.drops(), { 'write-failed': 1 });
+  // Coalesced, each still counts.
+  a.send(...many(10, packetToB));
+  underlay.run(50);
+  t.deepEqual(b.drops(), { 'write-failed': 11 });
   b.tunUp = true;
   a.send(packetToB(1));
   underlay.run(50);

@@ -236,6 +236,48 @@ test('without a session to the second peer a packet in transit waits for one', (
   t.is(center.dropped(), 0);
 });
 
+test('what was on its way to a peer that is removed meanwhile is no business of the next one in its slot', (t) => {
+  const { underlay, center, spokes } = hub();
+  center.outboundRests = true;
+  const [, , last] = center.peers;
+  spokes[0].send(withHeaderSum(ip('10.1.0.1', '10.3.0.1', 17, udp(1, 2))));
+  underlay.run(50);
+  center.removePeer(last);
+  center.outboundRests = false;
+  underlay.run(200);
+  t.deepEqual(center.drops(), { 'no-session': 1 });
+  const next = new Node(underlay, '192.0.2.4', 14);
+  const credentials = peering(4);
+  t.is(center.connect(credentials.server, undefined, { acl: 2 }).slot, 2);
+  next.route({ '10.3.0.0/16': 'local', '0.0.0.0/0': 0 });
+  next.judge([ALLOW_ALL]);
+  next.connect(credentials.client, center.endpoint).wantSession(underlay.now);
+  underlay.run(50);
+  t.deepEqual(next.received, []);
+  spokes[0].send(withHeaderSum(ip('10.1.0.1', '10.3.0.1', 17, udp(3, 4))));
+  underlay.run(50);
+  t.is(next.received.length, 1);
+});
+
+test('what waits for a rate while the MTU gets smaller is cut if it may be, else it goes as it is', (t) => {
+  const { underlay, center, spokes } = hub();
+  const spec = { rate: 10_000, burst: 2000, classes: [{ name: '', dscp: [], priority: 1, weight: 1, rate: 0 }] };
+  center.mtu(9000);
+  center.inbound.apply({ type: 'shape', slot: 0, spec, counters: createClassCounters() });
+  const data = udp(1, 2, 2000);
+  const sent = [to2(data), to2(data), to2(data).with(6, 0x40), ip('fd00:1::1', 'fd00:2::1', 17, data)];
+  spokes[0].send(...sent);
+  underlay.run(5);
+  t.is(spokes[1].received.length, 1);
+  center.mtu(1420);
+  underlay.run(1000);
+  t.deepEqual(
+    spokes[1].received.map((packet) => packet.length),
+    [2028, 1420, 628, 2028, 2048],
+  );
+  t.is(center.dropped(), 0);
+});
+
 test('more than the ring holds is dropped, counted, and the rest goes on', (t) => {
   const { underlay, center, spokes } = hub();
   center.outboundRests = true;

@@ -34,10 +34,15 @@ export function residentMebibytes(running: Running): number {
   return Number(kibibytes) / 1024;
 }
 
+/** What the kernel of a host has counted of a protocol of IPv4: `Udp`, `RcvbufErrors`. */
+export async function counted(lab: Lab, host: string, protocol: string, name: string): Promise<number> {
+  const table = await lab.must(host, ['cat', '/proc/net/snmp']);
+  const [, names, values] = new RegExp(`^${protocol}: (.*)\\n${protocol}: (.*)$`, 'm').exec(table) ?? [];
+  return Number(values.split(' ')[names.split(' ').indexOf(name)]);
+}
+
 /** Datagrams that the kernel of a host has thrown away so far, as the socket they were for was full. */
 export async function overflowed(lab: Lab, host: string): Promise<number> {
-  const [, names, values] = /^Udp: (.*)\nUdp: (.*)$/m.exec(await lab.must(host, ['cat', '/proc/net/snmp'])) ?? [];
-  const ipv4 = Number(values.split(' ')[names.split(' ').indexOf('RcvbufErrors')]);
   const ipv6 = /^Udp6RcvbufErrors\s+(\d+)$/m.exec(await lab.must(host, ['cat', '/proc/net/snmp6']))?.[1];
-  return ipv4 + Number(ipv6);
+  return (await counted(lab, host, 'Udp', 'RcvbufErrors')) + Number(ipv6);
 }

@@ -83,3 +83,12 @@ test('messages of any other kind are none', (t) => {
   t.is(decodeMessage(Uint8Array.of(0xff, 0xfe)), undefined);
   fc.assert(fc.property(fc.uint8Array({ maxLength: MESSAGE_BYTES }), (any) => decodeMessage(any) === undefined));
 });
+
+test('a reason from the other side does nothing to the terminal that shows it', (t) => {
+  const reason = 'no \u001b]0;owned\u0007\u001b[2J\r\nroom, \u202ereally; schöner Tag';
+  const message: Message = { type: 'refused', id: 'pcx-0123456789abcdef0', of: 'accept', reason };
+  t.deepEqual(decodeMessage(encodeMessage(message)), {
+    ...message,
+    reason: 'no ?]0;owned??[2J??room, ?really; schöner Tag',
+  });
+});

@@ -34,8 +34,9 @@ class Site {
     this.#use();
   }
 
-  in(bytes: Uint8Array): string {
-    return this.#judge(bytes, IN);
+  /** `path`: by which peering it comes, 0 or 1, as if both were one bundle. */
+  in(bytes: Uint8Array, path = 0): string {
+    return this.#judge(bytes, IN, path);
   }
 
   out(bytes: Uint8Array): string {
@@ -69,8 +70,8 @@ class Site {
     this.#policy = new Policy(this.rules.program, this.#flows, this.rules.inbound);
   }
 
-  #judge(bytes: Uint8Array, direction: number): string {
-    const place = this.rules.placeOf(this.#config.peerings[0]);
+  #judge(bytes: Uint8Array, direction: number, path = 0): string {
+    const place = this.rules.placeOf(this.#config.peerings[path]);
     return told(this.#policy.judge(parsed(bytes), bytes, 0, 0, place, direction, this.seconds, 1));
   }
 }
@@ -246,6 +247,25 @@ test('network ACL: what it said of a flow is asked again when rules change, in e
   site.reload({ a: ', network_acl: edge', local: ALL, lists: lists('allow') });
   t.is(site.in(answer(udpOut())), 'pass');
   t.is(site.in(ip(THERE, HERE, 1, echo(8, 1))), 'pass');
+});
+
+test('network ACL: what one said of a flow does not stand for another, where the flow is of two peerings', (t) => {
+  const lists = `${OPEN}network_acls:
+  open: {egress: [{rule: 1, action: allow, cidr: 0.0.0.0/0}], ingress: [{rule: 1, action: allow, cidr: 0.0.0.0/0}]}
+  shut: {egress: [{rule: 1, action: allow, cidr: 0.0.0.0/0}]}
+`;
+  const filters = { a: ', network_acl: open', b: ', network_acl: shut', local: ALL, lists };
+  const site = new Site(filters);
+  const asked = () => {
+    t.is(site.out(udpOut()), 'pass');
+    t.is(site.in(answer(udpOut())), 'pass');
+    t.is(site.in(answer(udpOut()), 1), 'network-acl');
+    t.is(site.in(answer(udpOut())), 'pass');
+  };
+  asked();
+  site.reload({ ...filters, a: ', network_acl: shut', b: ', network_acl: open' });
+  t.is(site.in(answer(udpOut())), 'network-acl');
+  t.is(site.in(answer(udpOut()), 1), 'pass');
 });
 
 test('network ACL: default | the default one allows all (rule 100; IPv6 101); a new one denies all', (t) => {

@@ -10,7 +10,7 @@ import type { Activity, Peer } from '../../src/session/peer.ts';
 import { ReplayWindow } from '../../src/session/replay.ts';
 import { Staging } from '../../src/session/staging.ts';
 import { DROP_REASONS, type DropReason } from '../../src/wire/drop.ts';
-import { endpointFrom, type Endpoint } from '../../src/wire/endpoint.ts';
+import { ENDPOINT, endpointFrom, type Endpoint } from '../../src/wire/endpoint.ts';
 import { TRANSPORT } from '../../src/wire/messages.ts';
 import { Underlay, type Host as UnderlayHost } from './underlay.ts';
 
@@ -208,6 +208,10 @@ export class Host implements DeviceOutputs, UnderlayHost {
   sendKeepalive(peer: Peer): void {
     const link = this.links.get(peer)!;
     if (link.activity.sentAt !== this.world.now) link.transmit(EMPTY);
+  }
+
+  forgetSource(peer: Peer): void {
+    this.links.get(peer)?.endpoint?.fill(0, ENDPOINT.local);
   }
 
   discardStaged(peer: Peer): void {

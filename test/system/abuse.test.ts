@@ -3,10 +3,12 @@ import { join } from 'node:path';
 import test from 'ava';
 import { gatewayStatus, startIsthmus } from '../lab/contenders.ts';
 import { iperf3, leastPingTime, pingTime } from '../lab/iperf3.ts';
-import { dropsOf, overflowed, residentMebibytes } from '../lab/look.ts';
+import { counted, dropsOf, overflowed, residentMebibytes } from '../lab/look.ts';
 import { until } from '../lab/process.ts';
-import { GATEWAY_A, GATEWAY_B, twoVpcs } from '../lab/two-vpcs.ts';
+import { B, GATEWAY_A, GATEWAY_B, twoVpcs } from '../lab/two-vpcs.ts';
 import { flood } from '../lab/underlay.ts';
+import { icmp, ip, quoting, udp } from '../wire/packets.ts';
+import { onesSum } from '../wire/sums.ts';
 
 const MILLION = 1_000_000;
 const RATE = 60_000;
@@ -44,11 +46,11 @@ test('a million bad datagrams: silence, no growth, all counted, and the traffic 
   }
   const status = await gatewayStatus(lab, 'b');
   const drops = dropsOf(status);
-  const counted = sum(drops) - before.drops + (await overflowed(lab, 'gwb')) - before.lost;
+  const lost = sum(drops) - before.drops + (await overflowed(lab, 'gwb')) - before.lost;
   t.log({ speeds, memory, answers, drops });
 
   t.is(sent, MILLION);
-  t.true(counted > 0.99 * MILLION && counted < 1.01 * MILLION, `${counted} counted`);
+  t.true(lost > 0.99 * MILLION && lost < 1.01 * MILLION, `${lost} counted`);
   for (const reason of ['malformed-datagram', 'unknown-index', 'bad-tag', 'replayed', 'bad-mac1']) {
     t.true(drops[reason] > 1000, `some are dropped as ${reason}`);
   }
@@ -60,4 +62,27 @@ test('a million bad datagrams: silence, no growth, all counted, and the traffic 
   t.true(Math.min(...speeds) > 10, `${speeds.join(', ')} Mbit/s`);
   t.is(status.peers[0].endpoint, `${GATEWAY_A[4]}:51820`, 'what was repeated from elsewhere moved nobody');
   t.true((await leastPingTime(lab)) < 100);
+});
+
+const SEND_ICMP = `
+import socket, sys
+socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP).sendto(bytes.fromhex(sys.argv[1]), (sys.argv[2], 0))
+`;
+
+test('an ICMP error that says the path between the gateways is narrow, from who is not on it, has no datagram cut', async (t) => {
+  const lab = await twoVpcs({ between: 'switch' });
+  t.teardown(() => lab.dispose());
+  await startIsthmus(lab);
+  const datagram = ip(GATEWAY_A[4], GATEWAY_B[4], 17, udp(51820, 51820, 1452));
+  const error = icmp(3, 4, quoting(datagram, 548));
+  error.set([552 >>> 8, 552 & 255], 6);
+  const sum = ~onesSum(error) & 0xffff;
+  error.set([sum >>> 8, sum & 255], 2);
+  const heard = () => counted(lab, 'gwa', 'Icmp', 'InDestUnreachs');
+  const before = { heard: await heard(), cut: await counted(lab, 'gwa', 'Ip', 'FragCreates') };
+  await lab.must('wan', ['python3', '-c', SEND_ICMP, Buffer.from(error).toString('hex'), GATEWAY_A[4]]);
+  await until('the error', async () => (await heard()) > before.heard);
+  // 1420 bytes on the overlay, 1480 on the underlay.
+  t.is((await lab.run('a', ['ping', '-c', '3', '-i', '0.2', '-M', 'do', '-s', '1392', B[4]])).code, 0);
+  t.is(await counted(lab, 'gwa', 'Ip', 'FragCreates'), before.cut);
 });

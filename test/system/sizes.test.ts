@@ -36,6 +36,26 @@ test('the MTU is changed while one connection transfers: it goes on, and every b
   t.true(intact && bytes > 1e7);
 });
 
+test('a path that is said to carry next to nothing, as anyone can say, leaves the overlay what IPv6 needs', async (t) => {
+  const lab = new Lab();
+  t.teardown(() => lab.dispose());
+  await lab.host('a');
+  await lab.host('b');
+  await lab.link(
+    { host: 'a', name: 'eth0', addresses: ['192.0.2.1/24'] },
+    { host: 'b', name: 'eth0', addresses: ['192.0.2.2/24'] },
+  );
+  const network = new URL('../../src/gateway/network.js', import.meta.url).href;
+  const ask = `import('${network}').then(async ({ automaticMtu }) => console.log(await automaticMtu('203.0.113.7')))`;
+  for (const [said, mtu] of [
+    [552, 1280],
+    [1400, 1320],
+  ]) {
+    await lab.ip('a', 'route', 'replace', '203.0.113.7', 'via', '192.0.2.2', 'mtu', String(said));
+    t.is((await lab.must('a', ['node', '-e', ask])).trim(), String(mtu));
+  }
+});
+
 test('isthmus device with 130,000 allowed IPs: all are listed, the longest decides, and memory stays in bounds', async (t) => {
   const lab = new Lab();
   t.teardown(() => lab.dispose());

@@ -1,5 +1,6 @@
 import test from 'ava';
 import fc from 'fast-check';
+import { DROP } from '../../src/wire/drop.ts';
 import { FRAGMENT, Packet, PROTOCOL, TCP_FLAG } from '../../src/wire/packet.ts';
 import { echo, icmp, ip, packetWords, quoting, tcp, udp } from './packets.ts';
 
@@ -210,6 +211,17 @@ test('a later fragment is read though another extension header follows its fragm
     protocol: 60,
     fragmentId: -1,
   });
+});
+
+test('what is too short for any header is malformed, also after a good packet', (t) => {
+  const packet = new Packet();
+  const good = ip('10.0.0.1', '10.0.0.2', 17, udp(1, 2));
+  t.true(packet.parse(good, 0, good.length));
+  for (const length of [0, 1, 19]) {
+    packet.fault = 0;
+    t.false(packet.parse(good, 0, length));
+    t.is(packet.fault, DROP['malformed-packet']);
+  }
 });
 
 test('a packet leaves nothing behind for the next', (t) => {
