@@ -67,6 +67,7 @@ function peeringOf(record: PeeringRecord, file: GatewayConfig): PeeringConfig {
       psk: bytesOf(psk),
       ...(isNextKnown && { next: bytesOf(nextPsk) }),
     },
+    pskWrittenAt: record.createdAt,
     endpoint: side === 'accepter' ? splitEndpoint(endpoint) : undefined,
     subnets: isLed ? record.peerSubnets.map(parsePrefix) : [],
     addresses: isLed ? record.peerAddresses.map(parsePrefix) : [],
@@ -78,6 +79,7 @@ function peeringOf(record: PeeringRecord, file: GatewayConfig): PeeringConfig {
     shape: { out: undefined, in: undefined },
     ...READY_MADE[file.mode].peering,
     learn: undefined,
+    ...(!isLed && { unrouted: true }),
   };
 }
 

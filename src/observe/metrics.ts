@@ -1,7 +1,7 @@
 /** A gateway's status as Prometheus reads it, in its own text format or in OpenMetrics. */
 import { Counter, Gauge, Registry } from 'prom-client';
 import type { OpenMetricsContentType } from 'prom-client';
-import type { GatewayStatus, PathStatus, PeerStatus, ShapeStatus } from '../gateway/status.ts';
+import type { GatewayStatus, LocalStatus, PathStatus, PeerStatus, ShapeStatus } from '../gateway/status.ts';
 import type { RuleStatus } from '../gateway/rules.ts';
 import { METRICS } from './metric-table.ts';
 import type { MetricName } from './metric-table.ts';
@@ -62,6 +62,8 @@ function collect({ status, process, delay_s, version }: Observed, add: Add): voi
   add('isthmus_mtu_bytes', status.mtu);
   add('isthmus_peers', status.peers.length);
   for (const [reason, count] of Object.entries(status.all_drops)) add('isthmus_drops_total', count, { reason });
+  if (status.local !== null) collectLocal(status.local, add);
+  add('isthmus_transit_queue_bytes', status.transit_queue_bytes);
   add('isthmus_flow_table_flows', status.flows.tracked);
   add('isthmus_flow_table_capacity_flows', status.flows.capacity);
   for (const peer of status.peers.slice(0, MAX_PEERS)) collectPeer(peer, add);
@@ -84,16 +86,26 @@ function collect({ status, process, delay_s, version }: Observed, add: Add): voi
   add('nodejs_heap_used_bytes', process.heap_bytes);
 }
 
+function collectLocal(local: LocalStatus, add: Add): void {
+  add('isthmus_local_receive_bytes_total', local.rx_bytes);
+  add('isthmus_local_transmit_bytes_total', local.tx_bytes);
+  add('isthmus_local_receive_packets_total', local.rx_packets);
+  add('isthmus_local_transmit_packets_total', local.tx_packets);
+}
+
 function collectPeer(status: PeerStatus, add: Add): void {
   const { name: peer, last_handshake_s: age, cipher } = status;
   add('isthmus_peer_up', age !== null && age < SESSION_LIFE_S ? 1 : 0, { peer });
   add('isthmus_peer_endpoint_known', status.endpoint === null ? 0 : 1, { peer });
+  add('isthmus_peer_roams_total', status.roams, { peer });
   if (cipher !== null) add('isthmus_peer_session_info', 1, { peer, cipher });
   // A clock set back makes no age below 0.
   if (age !== null) add('isthmus_peer_handshake_age_seconds', Math.max(0, age), { peer });
   add('isthmus_peer_handshakes_total', status.handshakes, { peer });
   add('isthmus_peer_handshake_initiations_total', status.initiations, { peer });
   if (status.clock_skew_s !== null) add('isthmus_peer_clock_skew_seconds', status.clock_skew_s, { peer });
+  const { psk_age_s: keyAge } = status;
+  if (keyAge !== null) add('isthmus_peer_psk_age_seconds', Math.max(0, keyAge), { peer });
   add('isthmus_peer_receive_bytes_total', status.rx_bytes, { peer });
   add('isthmus_peer_transmit_bytes_total', status.tx_bytes, { peer });
   add('isthmus_peer_receive_packets_total', status.rx_packets, { peer });
