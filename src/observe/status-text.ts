@@ -9,6 +9,8 @@ export function formatStatus(status: GatewayStatus, last?: GatewayStatus): strin
     `  listens on UDP ${status.port}, MTU ${status.mtu}, overlay ${status.addresses.join(', ')}`,
     `  local ${status.subnets.join(', ')}`,
   ];
+  if (status.peers.length === 0)
+    lines.push('', 'no peering carries packets: isthmus peering list shows requested ones');
   for (const peer of status.peers) lines.push('', ...formatPeer(peer, rates(peer, status, last)));
   if (status.rules.length > 0) {
     lines.push('', 'rules');

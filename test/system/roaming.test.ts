@@ -53,6 +53,7 @@ test('a gateway takes another port, and is followed', async (t) => {
   files[0].gateway['listen'] = 4445;
   isthmusOn(lab, 'gwa', files[0]);
   await isSeen(lab, 'b', withPort(GATEWAY_A[4], 4445));
+  await until('a count of it', async () => (await gatewayStatus(lab, 'b')).peers[0].roams >= 1);
   const { intact, pause } = await steady.finish();
   t.true(intact);
   t.true(pause < 10, `${pause} s without a byte`);

@@ -65,7 +65,7 @@ export class Peerings {
   }
 
   show({ peers }: GatewayStatus): void {
-    this.#rows.show(peers, 'No peerings are configured.');
+    this.#rows.show(peers, 'No peering carries packets.');
   }
 }
 
