@@ -11,6 +11,8 @@ import { chmodSync, cpSync, existsSync, mkdirSync, readFileSync, readdirSync, rm
 import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
+import { gzipSync } from 'node:zlib';
+import { manualPage } from '../../dist/deploy/package/man.js';
 import { dependencies } from './dependencies.mjs';
 
 const root = dirname(dirname(dirname(fileURLToPath(import.meta.url))));
@@ -19,6 +21,7 @@ const out = resolve(values.out ?? join(root, 'build/package'));
 const addons = join(root, 'build/addons');
 const debian = join(root, 'deploy/package/debian');
 const manifest = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
+const page = await manualPage();
 const ARCHITECTURES = { x64: 'amd64', arm64: 'arm64' };
 
 const run = (command, args, cwd = out) =>
@@ -44,7 +47,14 @@ function stage(folder) {
   cpSync(join(root, 'build/Release/isthmus.node'), addon);
   run('strip', ['--strip-unneeded', addon]);
   const { devDependencies: _, ...published } = manifest;
-  const bundled = { ...published, bundleDependencies: Object.keys(manifest.dependencies) };
+  mkdirSync(join(folder, 'man'));
+  writeFileSync(join(folder, 'man/isthmus.8'), page);
+  const bundled = {
+    ...published,
+    files: [...manifest.files, 'man'],
+    man: 'man/isthmus.8',
+    bundleDependencies: Object.keys(manifest.dependencies),
+  };
   writeFileSync(join(folder, 'package.json'), `${JSON.stringify(bundled, null, 2)}\n`);
 }
 
@@ -68,7 +78,10 @@ function packDeb() {
   cpSync(join(library, 'docs'), documents, { recursive: true });
   for (const name of ['README.md', 'CHANGELOG.md']) cpSync(join(library, name), join(documents, name));
   cpSync(join(library, 'LICENSE'), join(documents, 'copyright'));
-  for (const name of ['docs', 'native', 'binding.gyp', 'README.md', 'CHANGELOG.md', 'LICENSE', 'deploy'])
+  const manual = join(folder, 'usr/share/man/man8');
+  mkdirSync(manual, { recursive: true });
+  writeFileSync(join(manual, 'isthmus.8.gz'), gzipSync(page, { level: 9 }));
+  for (const name of ['docs', 'man', 'native', 'binding.gyp', 'README.md', 'CHANGELOG.md', 'LICENSE', 'deploy'])
     rmSync(join(library, name), { recursive: true });
   for (const other of readdirSync(join(library, 'prebuilds')).filter((name) => name !== `linux-${process.arch}`))
     rmSync(join(library, 'prebuilds', other), { recursive: true });

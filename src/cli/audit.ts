@@ -37,6 +37,7 @@ export function command(): Command {
           'Prints the head of the log, COUNT:HASH: kept elsewhere, it shows later that the log was not written anew.',
       )
       .option('--head <count:hash>', 'a head that was printed earlier')
+      .addHelpText('after', '\nExample:\n  isthmus audit verify --head 12:5f3c…')
       .action((_: unknown, command: Command) => verify(command.optsWithGlobals())),
   );
   return audit;

@@ -31,7 +31,7 @@ export function command(): Command {
         '  isthmus peering accept --acl peers < invitation\n  isthmus peering list\n  isthmus peering delete beijing',
     );
   peering.addCommand(
-    sub('request', 'make an invitation for another gateway')
+    sub('request', 'make an invitation for another gateway', 'request beijing --acl peers > invitation')
       .argument('<name>', 'what the other side is called here')
       .option(
         '--endpoint <host:port>',
@@ -45,16 +45,16 @@ export function command(): Command {
       )
       .option('--acl <name>', 'the ACL that judges its packets; without one nothing passes')
       .option('--cipher <cipher>', 'auto, aes-256-gcm or chacha20-poly1305')
-      .addHelpText('after', '\nIt expires after 168 h, and can be accepted once.')
+      .addHelpText('after', '\nThe invitation is a secret. It expires after 168 h, and can be accepted once.')
       .action(request),
   );
   peering.addCommand(
-    sub('inspect', 'show what an invitation holds; changes nothing')
+    sub('inspect', 'show what an invitation holds; changes nothing', 'inspect < invitation')
       .argument('[invitation]', INVITATION)
       .action(inspect),
   );
   peering.addCommand(
-    sub('accept', 'accept an invitation')
+    sub('accept', 'accept an invitation', 'accept --subnets 172.31.1.0/24 --acl peers < invitation')
       .argument('[invitation]', INVITATION)
       .option('--subnets <cidrs>', "which of the other side's networks, comma-separated (default: all)", partsOf)
       .option('--acl <name>', 'the ACL that judges its packets; without one nothing passes')
@@ -62,32 +62,37 @@ export function command(): Command {
       .action(accept),
   );
   peering.addCommand(
-    sub('reject', 'reject an invitation, which tells the other side')
+    sub('reject', 'reject an invitation, which tells the other side', 'reject < invitation')
       .argument('[invitation]', INVITATION)
       .action(reject),
   );
   peering.addCommand(
-    sub('delete', 'delete a peering, which tells the other side').argument('<name>', 'its name or id').action(remove),
+    sub('delete', 'delete a peering, which tells the other side', 'delete beijing')
+      .argument('<name>', 'its name or id')
+      .action(remove),
   );
   peering.addCommand(
-    sub('modify', 'give a peering another ACL')
+    sub('modify', 'give a peering another ACL', 'modify beijing --acl web')
       .argument('<name>', 'its name or id')
       .option('--acl <name>', 'the ACL')
       .option('--no-acl', 'none: nothing passes')
       .action(modify),
   );
-  peering.addCommand(sub('list', 'show all peerings, with their state and the health of their path').action(list));
-  peering.addCommand(sub('show', 'show one peering').argument('<name>', 'its name or id').action(show));
+  peering.addCommand(
+    sub('list', 'show all peerings, with their state and the health of their path', 'list --json').action(list),
+  );
+  peering.addCommand(sub('show', 'show one peering', 'show beijing').argument('<name>', 'its name or id').action(show));
   return peering;
 }
 
 /** What every one of them takes. */
-function sub(name: string, summary: string): Command {
+function sub(name: string, summary: string, example: string): Command {
   return new Command(name)
     .summary(summary)
     .description(`${summary[0].toUpperCase()}${summary.slice(1)}.`)
     .option('--gateway <interface>', 'which gateway; may be left out where one runs')
-    .option('--json', 'print JSON, for scripts');
+    .option('--json', 'print JSON, for scripts')
+    .addHelpText('after', `\nExample:\n  isthmus peering ${example}`);
 }
 
 async function request(

@@ -97,18 +97,27 @@ export interface ApiAnswer {
   readonly body: object;
 }
 
-/** Answers a call that is not a stream, such as `GET` and `/v1/flows?limit=5`; a refusal is an answer too. */
-export async function answerCall(target: ApiTarget, method: string, url: string): Promise<ApiAnswer> {
+/**
+ * Answers a call that is not a stream, such as `GET` and `/v1/flows?limit=5`; a refusal is an answer too. `sent`: the JSON
+ * that came with it, if any.
+ */
+export async function answerCall(target: ApiTarget, method: string, url: string, sent?: unknown): Promise<ApiAnswer> {
   const [path, query] = url.split('?', 2);
   const call = `${method} ${path}`;
-  if (!Object.hasOwn(CALLS, call)) {
-    return { status: 404, body: { code: 'ISTHMUS_USAGE', message: `no such call: ${call}` } };
-  }
+  const parameters = new URLSearchParams(query);
   try {
-    return { status: 200, body: await CALLS[call](target, new URLSearchParams(query)) };
+    if (Object.hasOwn(CALLS, call)) return { status: 200, body: await CALLS[call](target, parameters) };
+    if (!isAboutPeerings(call)) {
+      return { status: 404, body: { code: 'ISTHMUS_USAGE', message: `no such call: ${call}` } };
+    }
+    return { status: 200, body: await PEERING_CALLS[call](target.peerings, parameters, sent) };
   } catch (error) {
     return refusalFor(error);
   }
+}
+
+function isAboutPeerings(call: string): boolean {
+  return Object.hasOwn(PEERING_CALLS, call);
 }
 
 function refusalFor(error: unknown): ApiAnswer {
@@ -145,12 +154,9 @@ async function answer(incoming: IncomingMessage, target: ApiTarget, response: Se
   const { method = '', url = '' } = incoming;
   const [path, query] = url.split('?', 2);
   const call = `${method} ${path}`;
-  const parameters = new URLSearchParams(query);
-  if (Object.hasOwn(STREAMS, call)) return stream(response, STREAMS[call](target, parameters));
-  if (Object.hasOwn(PEERING_CALLS, call)) {
-    return send(response, 200, await PEERING_CALLS[call](target.peerings, parameters, await bodyOf(incoming)));
-  }
-  const { status, body } = await answerCall(target, method, url);
+  if (Object.hasOwn(STREAMS, call)) return stream(response, STREAMS[call](target, new URLSearchParams(query)));
+  const sent = isAboutPeerings(call) ? await bodyOf(incoming) : undefined;
+  const { status, body } = await answerCall(target, method, url, sent);
   send(response, status, body);
 }
 

@@ -3,6 +3,7 @@ import { resolve } from 'node:path';
 import nacl from 'tweetnacl';
 import { IsthmusError } from '../gateway/errors.ts';
 import { decodeKey, decodePsk, decodeToken, publicKey, readSecretFile } from '../gateway/secrets.ts';
+import type { SecretText } from '../gateway/secrets.ts';
 import type { Entry, Report } from './config-raw.ts';
 import { formatPath, get, members, valid } from './config-raw.ts';
 import type { SecretSource } from './config-schema.ts';
@@ -18,16 +19,24 @@ export interface SecretOptions {
   readonly environment: Environment;
   /** Mode of the configuration file when others may read it, which a secret written in it must not allow. */
   readonly exposedMode: string | undefined;
+  /** When the configuration file was last written: ms since 1970. */
+  readonly writtenAt: number | undefined;
   readonly locate: (path: Path) => Position;
   readonly report: Report;
 }
 
-/** The bytes of every secret in the file, by the text of its path. */
-export type Secrets = ReadonlyMap<string, Uint8Array>;
+export interface Secret {
+  readonly bytes: Uint8Array;
+  /** When the file that it stands in was last written: ms since 1970. */
+  readonly writtenAt: number | undefined;
+}
+
+/** Every secret in the file, by the text of its path. */
+export type Secrets = ReadonlyMap<string, Secret>;
 
 /** Fetches every secret that the file names and checks that each peering has keys, of one kind, its own. */
 export function resolveSecrets(root: unknown, options: SecretOptions): Secrets {
-  const secrets = new Map<string, Uint8Array>();
+  const secrets = new Map<string, Secret>();
   const take = (path: Path, value: unknown, decode: (text: string) => Uint8Array): Uint8Array | undefined => {
     const source = valid(secretSource, value);
     if (source === undefined) return undefined;
@@ -40,8 +49,9 @@ export function resolveSecrets(root: unknown, options: SecretOptions): Secrets {
       );
     }
     try {
-      const bytes = decode(fetchText(source, options));
-      secrets.set(formatPath(path), bytes);
+      const { text: written, writtenAt } = fetchText(source, options);
+      const bytes = decode(written);
+      secrets.set(formatPath(path), { bytes, writtenAt });
       return bytes;
     } catch (error) {
       if (!(error instanceof IsthmusError)) throw error;
@@ -71,7 +81,7 @@ export function resolveSecrets(root: unknown, options: SecretOptions): Secrets {
   return secrets;
 }
 
-function fetchText(source: SecretSource, { directory, environment }: SecretOptions): string {
+function fetchText(source: SecretSource, { directory, environment, writtenAt }: SecretOptions): SecretText {
   switch (source.from) {
     case 'file':
       // A secret given for the path of its file would be shown as the file that is not there.
@@ -81,14 +91,14 @@ function fetchText(source: SecretSource, { directory, environment }: SecretOptio
       return readSecretFile(resolve(directory, source.path));
     case 'environment': {
       const value = environment[source.variable];
-      if (value !== undefined && value !== '') return value;
+      if (value !== undefined && value !== '') return { text: value, writtenAt: undefined };
       throw new IsthmusError(
         'ISTHMUS_SECRET_ENVIRONMENT',
         `the environment variable ${text.shown(source.variable)} is not set`,
       );
     }
     case 'text':
-      return source.text;
+      return { text: source.text, writtenAt };
   }
 }
 

@@ -55,6 +55,8 @@ export interface ConfigText {
   readonly directory: string;
   /** Mode of the file, when it has one and others may read it. */
   readonly exposedMode?: string | undefined;
+  /** When the file was last written: ms since 1970. */
+  readonly writtenAt?: number | undefined;
 }
 
 /** What a command ends with when its configuration has faults: one line for each. */
@@ -99,15 +101,16 @@ export function readConfig(source: string | ConfigText, environment: Environment
 function readFile(path: string): ConfigText {
   const file = openSync(path, 'r');
   try {
-    const { mode } = fstatSync(file);
+    const { mode, mtimeMs: writtenAt } = fstatSync(file);
     const exposedMode = (mode & 0o077) === 0 ? undefined : formatMode(mode);
-    return { text: readFileSync(file, 'utf8'), file: path, directory: dirname(path), exposedMode };
+    return { text: readFileSync(file, 'utf8'), file: path, directory: dirname(path), exposedMode, writtenAt };
   } finally {
     closeSync(file);
   }
 }
 
-function parseConfig({ text, file, directory, exposedMode }: ConfigText, environment: Environment): ConfigResult {
+function parseConfig(source: ConfigText, environment: Environment): ConfigResult {
+  const { text, file, directory, exposedMode, writtenAt } = source;
   const yaml = new YamlSource(text);
   const faults: Fault[] = yaml.faults.map((fault) => ({ file, path: '', ...fault }));
   const report: Report = (path, code, message, of) => {
@@ -118,7 +121,7 @@ function parseConfig({ text, file, directory, exposedMode }: ConfigText, environ
     const parsed = configSchema.safeParse(yaml.value, { reportInput: true });
     for (const issue of parsed.error?.issues ?? []) reportIssue(issue, report);
     checkConfig(yaml.value, locate, report);
-    const secrets = resolveSecrets(yaml.value, { directory, environment, exposedMode, locate, report });
+    const secrets = resolveSecrets(yaml.value, { directory, environment, exposedMode, writtenAt, locate, report });
     const lists = readPrefixLists(yaml.value, {
       directory,
       locate,
@@ -168,7 +171,7 @@ function build(raw: RawConfig, secrets: Secrets, lists: PrefixLists, yaml: YamlS
     listen: gateway.listen,
     endpoint: gateway.endpoint,
     peeringQuota: gateway.peering_quota,
-    metrics: gateway.metrics && { ...gateway.metrics, token: secrets.get('gateway.metrics.token') },
+    metrics: gateway.metrics && { ...gateway.metrics, token: secrets.get('gateway.metrics.token')?.bytes },
     mtu: gateway.mtu,
     subnets: gateway.subnets,
     rekeyAfterMs: gateway.rekey,
@@ -182,6 +185,7 @@ function build(raw: RawConfig, secrets: Secrets, lists: PrefixLists, yaml: YamlS
     peerings: raw.peerings.map((peering, index): PeeringConfig => ({
       name: peering.name,
       keys: keysOf(peering, index, secrets),
+      pskWrittenAt: secrets.get(`peerings[${index}].psk`)?.writtenAt,
       endpoint: peering.endpoint,
       subnets: peering.subnets,
       addresses: peering.address ?? derived,
@@ -228,7 +232,7 @@ function bundleNames({ peerings }: RawConfig): string[] {
 }
 
 function keysOf(peering: RawConfig['peerings'][number], index: number, secrets: Secrets): PskKeys | PlainKeys {
-  const secret = (key: string): Uint8Array | undefined => secrets.get(`peerings[${index}].${key}`);
+  const secret = (key: string): Uint8Array | undefined => secrets.get(`peerings[${index}].${key}`)?.bytes;
   const psk = secret('psk');
   if (psk !== undefined) {
     const next = secret('next');
@@ -236,7 +240,7 @@ function keysOf(peering: RawConfig['peerings'][number], index: number, secrets: 
   }
   return {
     kind: 'plain',
-    privateKey: secrets.get('gateway.private_key')!,
+    privateKey: secrets.get('gateway.private_key')!.bytes,
     publicKey: peering.public_key!,
     presharedKey: secret('preshared_key') ?? new Uint8Array(32),
   };

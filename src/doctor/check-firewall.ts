@@ -58,8 +58,8 @@ function inputs(context: Configured): Told[] {
   const why = 'Nothing that peers send gets to the gateway.';
   const texts = { nft: `udp dport ${port}`, iptables: `-p udp --dport ${port}` };
   const what = `datagrams for UDP port ${port}`;
-  const called = underlayWays(context).map(({ peering, address: source, family, way: { device: input } }): Told => {
-    const packet: Packet = { ...rest, family, input, source };
+  const called = underlayWays(context).map(({ peering, endpoint, address: source, family, way }): Told => {
+    const packet: Packet = { ...rest, family, input: way.device, source, sourcePort: endpoint.port };
     return { packet, what: `${what} from the peer`, why, ...texts, peering };
   });
   const isCalled = config.peerings.some(({ endpoint }) => endpoint === undefined);
@@ -68,7 +68,8 @@ function inputs(context: Configured): Told[] {
 
 function outputs(context: Configured): Told[] {
   return underlayWays(context).map(({ peering, endpoint: { port }, address: destination, family, way }): Told => {
-    const packet: Packet = { family, output: way.device, destination, protocol: 'udp', port };
+    const sourcePort = context.config.listen.port;
+    const packet: Packet = { family, output: way.device, destination, protocol: 'udp', port, sourcePort };
     const what = `datagrams for ${destination}, UDP port ${port}`;
     const texts = { nft: `udp dport ${port}`, iptables: `-p udp --dport ${port}` };
     return { packet, what, why: 'Nothing that the gateway sends gets to the peer.', ...texts, peering };

@@ -4,7 +4,8 @@ import type { Chain, Condition, Field, Rule } from './firewall.ts';
 const HOOKS: Readonly<Partial<Record<string, string>>> = { INPUT: 'input', OUTPUT: 'output', FORWARD: 'forward' };
 const FIELDS: Readonly<Partial<Record<string, Field>>> = {
   ...{ '-i': 'input', '-o': 'output', '-s': 'source', '-d': 'destination', '-p': 'protocol' },
-  ...{ '--dport': 'port', '--dports': 'port', '--ctstate': 'state', '--state': 'state' },
+  ...{ '--dport': 'port', '--dports': 'port', '--sport': 'sourcePort', '--sports': 'sourcePort' },
+  ...{ '--ctstate': 'state', '--state': 'state' },
 };
 const VERDICTS: Readonly<Partial<Record<string, Rule['verdict']>>> = {
   ...{ ACCEPT: 'accept', DROP: 'drop', REJECT: 'drop', RETURN: 'return', LOG: 'none', NFLOG: 'none' },
@@ -62,7 +63,7 @@ function ruleOf(text: string, program: string): Rule {
 }
 
 function valuesOf(field: Field, text: string): string[] {
-  if (field === 'port') return text.replaceAll(':', '-').split(',');
+  if (field === 'port' || field === 'sourcePort') return text.replaceAll(':', '-').split(',');
   if (field === 'state') return text.toLowerCase().split(',');
   return text.replace(/\+$/, '*').split(',');
 }

@@ -90,7 +90,8 @@ function placeOf(left: Json): { field: Field; implied: Condition[] } | undefined
     return { field: 'unknown', implied };
   }
   const implied = protocol === 'th' ? [] : [is('protocol', protocol)];
-  return { field: field === 'dport' ? 'port' : 'unknown', implied };
+  const ports: Readonly<Partial<Record<string, Field>>> = { dport: 'port', sport: 'sourcePort' };
+  return { field: ports[field] ?? 'unknown', implied };
 }
 
 /** Undefined for what can't be read here, such as a named set. */

@@ -13,10 +13,11 @@ export interface Packet {
   readonly destination?: string | undefined;
   readonly protocol?: 'udp';
   readonly port?: number;
+  readonly sourcePort?: number | undefined;
 }
 
 export type Field =
-  'input' | 'output' | 'source' | 'destination' | 'protocol' | 'port' | 'state' | 'family' | 'unknown';
+  'input' | 'output' | 'source' | 'destination' | 'protocol' | 'port' | 'sourcePort' | 'state' | 'family' | 'unknown';
 
 /** A condition: the field is one of the values, or, negated, none. Addresses are CIDRs, ports `from-to`, names may end in `*`. */
 export interface Condition {
@@ -131,7 +132,8 @@ function isOneOf(field: Field, values: readonly string[], packet: Packet): boole
     case 'protocol':
       return ofKnown(packet.protocol, (protocol) => values.includes(protocol));
     case 'port':
-      return ofKnown(packet.port, (port) => values.some((value) => holdsPort(value, port)));
+    case 'sourcePort':
+      return ofKnown(packet[field], (port) => values.some((value) => holdsPort(value, port)));
   }
 }
 

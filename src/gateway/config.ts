@@ -114,6 +114,8 @@ export type FlowLogTarget =
 export interface PeeringConfig {
   readonly name: string;
   readonly keys: PskKeys | PlainKeys;
+  /** When the PSK was written where it stands, ms since 1970: it is no younger. Undefined where nobody knows. */
+  readonly pskWrittenAt?: number | undefined;
   /** Where the peer is called; undefined when it is the one that calls. */
   readonly endpoint: RemoteHost | undefined;
   /** The peer's VPC. */
@@ -136,6 +138,8 @@ export interface PeeringConfig {
   readonly learn: { readonly accept: readonly Prefix[]; readonly max: number } | undefined;
   /** Those of `subnets` that were learnt, the same objects: no file has them, and routes to them rank behind those to others. */
   readonly learnt?: readonly Prefix[];
+  /** Of one that was requested and carries no packets: its session is for what the two gateways say about it. */
+  readonly unrouted?: boolean;
   /** By name, instead of an ACL. */
   readonly groups: readonly string[];
   readonly networkAcl: string | undefined;

@@ -109,6 +109,8 @@ function inWords(config: GatewayConfig): object {
     peerings: peerings.map((peering) => ({
       ...peering,
       ...keysInWords(peering),
+      // Of a file that was merely touched nothing has changed.
+      pskWrittenAt: undefined,
       acl: acls[peering.acl]?.name,
       bundle: bundles[peering.bundle]?.name,
     })),

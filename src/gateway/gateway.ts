@@ -50,7 +50,7 @@ import { readQuestion, ruleText, trace } from './trace.ts';
 import type { TraceAnswer } from './trace.ts';
 import { Tunnel } from './tunnel.ts';
 import type { Ending, Log } from './tunnel.ts';
-import { flowsStatus } from './vitals.ts';
+import { flowsStatus, localStatus } from './vitals.ts';
 
 export { RUN_FOLDER } from './host.ts';
 
@@ -243,10 +243,12 @@ export class Gateway {
       addresses: config.addresses.map(formatPrefix),
       subnets: config.subnets.map(formatPrefix),
       aead: aeadLibrary(),
-      uptime_s: Math.round((Date.now() - this.#startedAt) / 1000),
+      uptime_s: ageOf(this.#startedAt),
       peers: this.peers(),
       rules: this.#rules.status(),
       listening: this.tunnel.isListening,
+      local: localStatus(this.tunnel.name),
+      transit_queue_bytes: this.tunnel.transitQueue,
       flows: { ...flowsStatus(this.#flows), ...this.#rules.events() },
       threads: this.tunnel.threads(),
       refused: this.tunnel.refusals.status((slot) => this.#names().get(slot), bootTime()),
@@ -255,9 +257,10 @@ export class Gateway {
     };
   }
 
-  /** Of each peering: a part of the status that costs little. */
+  /** Of each peering that carries packets: a part of the status that costs little. */
   peers(): PeerStatus[] {
-    return Array.from(this.#peerings.values(), (peering) => this.#peerStatus(peering));
+    const carrying = [...this.#peerings.values()].filter(({ config }) => config.unrouted !== true);
+    return carrying.map((peering) => this.#peerStatus(peering));
   }
 
   /** What would become of a packet: see `trace`. */
@@ -340,20 +343,22 @@ export class Gateway {
     listening(listen, () => this.tunnel.listen(listenOf(listen)));
   }
 
-  #peerStatus({ config, peer }: Peering): PeerStatus {
+  #peerStatus({ config, peer, roams }: Peering): PeerStatus {
     const traffic = this.tunnel.traffic(peer);
     const endpoint = this.tunnel.endpoint(peer);
     return {
       name: config.name,
       endpoint: endpoint === undefined ? null : formatEndpoint(endpoint),
+      roams,
       cipher: peer.lastHandshakeAt === 0 ? null : credentialOf(peer).cipher,
       public_key: Buffer.from(credentialOf(peer).remotePublic).toString('base64'),
       psk:
         peer.credential === null || config.keys.kind === 'plain' ? null : peer.credential.isNext ? 'next' : 'current',
-      last_handshake_s: peer.lastHandshakeAt === 0 ? null : Math.round((Date.now() - peer.lastHandshakeAt) / 1000),
+      psk_age_s: config.pskWrittenAt === undefined ? null : ageOf(config.pskWrittenAt),
+      last_handshake_s: peer.lastHandshakeAt === 0 ? null : ageOf(peer.lastHandshakeAt),
       handshakes: peer.handshakes,
       initiations: peer.initiations,
-      ...troubleOf(peer),
+      ...troubleOf(peer, bootTime()),
       rx_bytes: traffic.rxBytes,
       tx_bytes: traffic.txBytes,
       rx_packets: traffic.rxPackets,
@@ -378,7 +383,7 @@ export class Gateway {
     const peer = this.tunnel.addPeer({ credentials, persistentKeepalive, acl, provenCipher, endpoint });
     this.#shapes.set(peer.slot, config.shape);
     this.#flowWatch.name(peer.slot, config.name);
-    const peering = { config, peer, resolvedAt: 0 };
+    const peering = { config, peer, resolvedAt: 0, seenAt: '', roams: 0 };
     this.#peerings.set(config.name, peering);
     return peering;
   }
@@ -444,4 +449,9 @@ export class Gateway {
   #names(): Map<number, string> {
     return new Map(Array.from(this.#peerings.values(), ({ config, peer }) => [peer.slot, config.name]));
   }
+}
+
+/** Seconds since `at`, ms since 1970. */
+function ageOf(at: number): number {
+  return Math.round((Date.now() - at) / 1000);
 }

@@ -19,6 +19,10 @@ export interface Located {
   readonly peer: Peer;
   /** When its endpoint was last looked up: ms since 1970. */
   resolvedAt: number;
+  /** Where it was when it was last looked at, `address:port`; empty before. */
+  seenAt: string;
+  /** How often it was elsewhere than before. */
+  roams: number;
 }
 
 export class Locating {
@@ -61,10 +65,14 @@ export class Locating {
   /** Remembers where the peers are, and resolves again the names of those that don't answer. */
   async keepHouse(peerings: ReadonlyMap<string, Located>): Promise<void> {
     const seen = new Map<string, Sighting>();
-    for (const { config, peer } of peerings.values()) {
+    for (const peering of peerings.values()) {
+      const { config, peer } = peering;
       const endpoint = this.#tunnel.endpoint(peer);
       if (endpoint === undefined || peer.lastHandshakeAt === 0) continue;
-      seen.set(config.name, { endpoint: formatEndpoint(endpoint), cipher: credentialOf(peer).cipher });
+      const place = formatEndpoint(endpoint);
+      if (peering.seenAt !== '' && peering.seenAt !== place) peering.roams++;
+      peering.seenAt = place;
+      seen.set(config.name, { endpoint: place, cipher: credentialOf(peer).cipher });
     }
     this.#lastSeen.update(seen);
     const now = Date.now();

@@ -69,6 +69,7 @@ function peeringOf(record: PeeringRecord, file: GatewayConfig): PeeringConfig {
       ...(isNextKnown && { next: bytesOf(nextPsk) }),
     },
     endpoint: side === 'accepter' ? readRemote(endpoint) : undefined,
+    pskWrittenAt: record.createdAt,
     subnets: isLed ? record.peerSubnets.map(parsePrefix) : [],
     addresses: isLed ? record.peerAddresses.map(parsePrefix) : [],
     keepaliveMs: side === 'accepter' ? KEEPALIVE : 0,
@@ -79,6 +80,7 @@ function peeringOf(record: PeeringRecord, file: GatewayConfig): PeeringConfig {
     shape: { out: undefined, in: undefined },
     ...READY_MADE[file.mode].peering,
     learn: undefined,
+    ...(!isLed && { unrouted: true }),
   };
 }
 

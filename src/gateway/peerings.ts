@@ -23,7 +23,7 @@ import { withRequested, worldOf } from './peering-config.ts';
 import { filedStatus, requestedStatus } from './peering-status.ts';
 import type { InvitationStatus, PeeringStatus } from './peering-status.ts';
 import { PeeringStore } from './peering-store.ts';
-import type { GatewayStatus } from './status.ts';
+import type { PeerStatus } from './status.ts';
 import { formatRemote } from './text.ts';
 import type { Log } from './tunnel.ts';
 
@@ -37,7 +37,7 @@ const ALL = Number.MAX_SAFE_INTEGER;
 /** What is asked of the gateway that runs by the peerings. */
 export interface PeeredGateway {
   reload(config: GatewayConfig): Promise<ConfigChange[]>;
-  status(): Pick<GatewayStatus, 'peers'>;
+  peers(): readonly PeerStatus[];
   /** Sends to the gateway of a peering, if there is a session; asks for one if there is none. */
   say(peering: string, payload: Uint8Array): void;
 }
@@ -133,7 +133,7 @@ export class Peerings {
   }
 
   list(): PeeringStatus[] {
-    const peers = new Map(this.#gateway?.status().peers.map((peer) => [peer.name, peer]));
+    const peers = new Map(this.#gateway?.peers().map((peer) => [peer.name, peer]));
     const now = this.#clock();
     const requested = this.#records.filter((record) => life.isVisible(record, now));
     return [
@@ -357,7 +357,7 @@ export class Peerings {
   #settled(records: readonly PeeringRecord[], now: number): Change[] {
     const waiting = records.filter(({ nextPsk, state }) => nextPsk !== '' && state === 'active');
     if (waiting.length === 0) return [];
-    const peers = this.#gateway?.status().peers ?? [];
+    const peers = this.#gateway?.peers() ?? [];
     const under = new Set(peers.filter(({ psk }) => psk === 'next').map(({ name }) => name));
     return waiting.filter(({ name }) => under.has(name)).flatMap((record) => life.settle(record, now));
   }

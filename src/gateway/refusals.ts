@@ -44,9 +44,13 @@ export class Refusals {
   }
 }
 
-/** How the peer's handshakes fare. */
-export function troubleOf(peer: Peer): Pick<PeerStatus, 'has_session' | 'unanswered' | 'unconfirmed' | 'clock_skew_s'> {
-  const { hasSession, unanswered, unconfirmed, clockSkew } = peer;
+/** How the peer's handshakes fare. `now`: ms on the clock of the sessions. */
+export function troubleOf(
+  peer: Peer,
+  now: number,
+): Pick<PeerStatus, 'has_session' | 'unanswered' | 'unconfirmed' | 'clock_skew_s'> {
+  const { hasSession, unanswered, unconfirmed } = peer;
+  const clockSkew = peer.clockSkew(now);
   const skew = clockSkew === null ? null : Math.round(clockSkew / 100) / 10;
   return { has_session: hasSession, unanswered, unconfirmed, clock_skew_s: skew };
 }

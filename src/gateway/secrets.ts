@@ -67,11 +67,17 @@ export function encodeKey(key: Uint8Array): string {
   return Buffer.from(key).toString('base64');
 }
 
+/** Text that holds a secret, and when the file that has it was last written: ms since 1970. */
+export interface SecretText {
+  readonly text: string;
+  readonly writtenAt: number | undefined;
+}
+
 /**
  * The text of a file that holds a secret. Only its owner may have any access to it.
  * Throws an `IsthmusError`: `ISTHMUS_SECRET_UNREADABLE`, `ISTHMUS_SECRET_EXPOSED`.
  */
-export function readSecretFile(path: string): string {
+export function readSecretFile(path: string): SecretText {
   let file: number;
   try {
     file = openSync(path, 'r');
@@ -79,7 +85,7 @@ export function readSecretFile(path: string): string {
     throw unreadable(path, error);
   }
   try {
-    const { mode, size } = fstatSync(file);
+    const { mode, size, mtimeMs } = fstatSync(file);
     if ((mode & constants.S_IFMT) === constants.S_IFDIR) {
       throw new IsthmusError('ISTHMUS_SECRET_UNREADABLE', `${path} is a directory; wanted a file`);
     }
@@ -92,7 +98,7 @@ export function readSecretFile(path: string): string {
     if (size > SECRET_FILE_BYTES_MAX) {
       throw new IsthmusError('ISTHMUS_SECRET_FORMAT', `${path} holds ${size} bytes; wanted a PSK or key`);
     }
-    return readFileSync(file, 'utf8');
+    return { text: readFileSync(file, 'utf8'), writtenAt: mtimeMs };
   } catch (error) {
     throw error instanceof IsthmusError ? error : unreadable(path, error);
   } finally {

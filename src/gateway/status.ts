@@ -56,12 +56,16 @@ export interface PeerStatus {
   readonly name: string;
   /** `address:port` where it was last seen, or is configured; null while unknown. */
   readonly endpoint: string | null;
+  /** How often it was found elsewhere than before. */
+  readonly roams: number;
   /** Of the present session; null before the first. */
   readonly cipher: string | null;
   /** Base64, as `wg` shows it. */
   readonly public_key: string;
   /** Which PSK the present session comes from; null before the first, and for a peering by public key. */
   readonly psk: 'current' | 'next' | null;
+  /** How long ago the PSK was written where it stands; null where nobody knows, and for a peering by public key. */
+  readonly psk_age_s: number | null;
   readonly last_handshake_s: number | null;
   /** Handshakes that succeeded; each after a session's first renews it. */
   readonly handshakes: number;
@@ -73,7 +77,7 @@ export interface PeerStatus {
   readonly unanswered: number;
   /** Handshakes begun by the peer and answered here since the last that succeeded. */
   readonly unconfirmed: number;
-  /** By how much the peer's clock was ahead of ours when it last began a handshake; null if it never has. */
+  /** By how much the peer's clock was ahead of ours when it last began a handshake; null if it has not for 15 minutes. */
   readonly clock_skew_s: number | null;
   /** Bytes on the underlay. */
   readonly rx_bytes: number;
@@ -92,6 +96,14 @@ export interface PeerStatus {
   readonly shape: readonly ShapeStatus[];
   /** Packets by drop reason. */
   readonly drops: Readonly<Record<string, number>>;
+}
+
+/** What came from the local VPC and went to it, as the kernel counts it at the TUN: a super-packet is one packet. */
+export interface LocalStatus {
+  readonly rx_bytes: number;
+  readonly tx_bytes: number;
+  readonly rx_packets: number;
+  readonly tx_packets: number;
 }
 
 /** Handshake messages from one source that were dropped for one reason. */
@@ -140,6 +152,10 @@ export interface GatewayStatus {
   readonly rules: readonly RuleStatus[];
   /** Whether the interface is up and the UDP port open. */
   readonly listening: boolean;
+  /** Null while the interface can't be found. */
+  readonly local: LocalStatus | null;
+  /** What waits on its way from peer to peer. */
+  readonly transit_queue_bytes: number;
   readonly flows: FlowsStatus;
   readonly threads: readonly ThreadStatus[];
   /** The latest sources of handshake messages that were dropped, the latest first. */

@@ -3,7 +3,16 @@
  * peers are, and what they may send, is said by its owner: a gateway (gateway.ts) or a plain device (device.ts).
  */
 import { generateKeyPairSync, randomBytes } from 'node:crypto';
-import { bootTime, closeFd, createTransitRing, isRingFull, endpoints, sendDatagram, tunState } from '../nic/native.ts';
+import {
+  bootTime,
+  closeFd,
+  createTransitRing,
+  isRingFull,
+  endpoints,
+  ringUsed,
+  sendDatagram,
+  tunState,
+} from '../nic/native.ts';
 import type { Tun } from '../nic/native.ts';
 import { MAX_PEERS, countDrop, sharedActivity } from '../dataplane/counters.ts';
 import type { BundleData } from '../dataplane/bundle.ts';
@@ -231,6 +240,11 @@ export class Tunnel {
     return this.#bundles;
   }
 
+  /** Bytes that wait on their way from peer to peer. */
+  get transitQueue(): number {
+    return ringUsed(this.#ring);
+  }
+
   /** Whether what goes from peer to peer finds no room now. */
   get isTransitFull(): boolean {
     return isRingFull(this.#ring);
@@ -412,6 +426,7 @@ export class Tunnel {
 
   #outputs(): DeviceOutputs {
     return {
+      isLocated: (peer) => this.endpoint(peer) !== undefined,
       sendHandshake: (peer, message) => {
         const endpoint = this.endpoint(peer);
         if (!this.isListening || endpoint === undefined) return;

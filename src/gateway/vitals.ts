@@ -1,9 +1,9 @@
-/** How the process fares: what its threads have used of the CPU, and how full the flow table is. */
+/** How the process fares: what its threads have used of the CPU, how full the flow table is, what the TUN carried. */
 import { readFileSync } from 'node:fs';
 import { FlowTable } from '../policy/flow-table.ts';
 import type { FlowTableData } from '../policy/flow-table.ts';
 import { bootTime } from '../nic/native.ts';
-import type { FlowsStatus } from './status.ts';
+import type { FlowsStatus, LocalStatus } from './status.ts';
 
 /** Linux's USER_HZ, the unit of times in /proc, is 100 on every architecture that Node runs on. */
 const TICKS_PER_SECOND = 100;
@@ -27,4 +27,20 @@ export function threadSeconds(tid: number): number {
 export function flowsStatus(flows: FlowTableData): Pick<FlowsStatus, 'tracked' | 'capacity'> {
   const { live, slots } = new FlowTable(flows).stats(Math.floor(bootTime() / 1000), SAMPLE);
   return { tracked: live, capacity: slots / 2 };
+}
+
+/** What the kernel counted at an interface of this process's network namespace. What it received, the gateway sent. */
+export function localStatus(name: string): LocalStatus | null {
+  const line = readFileSync('/proc/self/net/dev', 'utf8')
+    .split('\n')
+    .find((each) => each.trimStart().startsWith(`${name}:`));
+  if (line === undefined) return null;
+  const counts = line
+    .slice(line.indexOf(':') + 1)
+    .trim()
+    .split(/ +/)
+    .map(Number);
+  const [tx_bytes, tx_packets] = counts;
+  const [rx_bytes, rx_packets] = counts.slice(8);
+  return { rx_bytes, tx_bytes, rx_packets, tx_packets };
 }

@@ -131,8 +131,12 @@ export function createTransitRing(): TransitRing {
 
 /** Whether the ring may have no room for the largest packet. */
 export function isRingFull(ring: TransitRing): boolean {
-  const used = (Atomics.load(ring, RING.head) - Atomics.load(ring, RING.tail)) >>> 0;
-  return used > RING_BYTES - 256 - 2 * 65536;
+  return ringUsed(ring) > RING_BYTES - 256 - 2 * 65536;
+}
+
+/** Bytes in the ring. */
+export function ringUsed(ring: TransitRing): number {
+  return (Atomics.load(ring, RING.head) - Atomics.load(ring, RING.tail)) >>> 0;
 }
 
 /** What the outbound direction works in. */

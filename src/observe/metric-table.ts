@@ -23,16 +23,22 @@ export const METRICS = {
   isthmus_listening: gauge([], '1 while the interface is up and the UDP port is open, else 0.'),
   isthmus_uptime_seconds: gauge([], 'Time since the gateway was started.'),
   isthmus_mtu_bytes: gauge([], 'The largest packet that the overlay carries.'),
-  isthmus_peers: gauge([], 'Peerings that are configured.'),
+  isthmus_peers: gauge([], 'Peerings that carry packets: those of the file, and requested ones that were accepted.'),
   isthmus_drops_total: counter(
     ['reason'],
     'Packets dropped, by reason, of all peers together and of none. Every reason is there from the start.',
   ),
+  isthmus_local_receive_bytes_total: counter([], 'Bytes of the overlay that came from the local VPC.'),
+  isthmus_local_transmit_bytes_total: counter([], 'Bytes of the overlay that went to the local VPC.'),
+  isthmus_local_receive_packets_total: counter([], 'Packets that came from the local VPC; a super-packet counts once.'),
+  isthmus_local_transmit_packets_total: counter([], 'Packets that went to the local VPC; a super-packet counts once.'),
+  isthmus_transit_queue_bytes: gauge([], 'What waits on its way from peer to peer.'),
   isthmus_flow_table_flows: gauge([], 'Flows that are tracked; in a table of more than 131,072 an estimate.'),
   isthmus_flow_table_capacity_flows: gauge([], 'Flows that the flow table has room for.'),
 
   isthmus_peer_up: gauge(PEER, '1 if a handshake with the peer succeeded in the last 180 s, else 0.'),
   isthmus_peer_endpoint_known: gauge(PEER, '1 if it is known where the peer can be called, else 0.'),
+  isthmus_peer_roams_total: counter(PEER, 'How often the peer was found at another address or port than before.'),
   isthmus_peer_session_info: gauge(['peer', 'cipher'], 'Always 1; the cipher of the last handshake. Absent before it.'),
   isthmus_peer_handshake_age_seconds: gauge(PEER, 'Time since the last handshake. Absent before the first.'),
   isthmus_peer_handshakes_total: counter(
@@ -42,7 +48,11 @@ export const METRICS = {
   isthmus_peer_handshake_initiations_total: counter(PEER, 'Handshakes begun by this gateway, answered or not.'),
   isthmus_peer_clock_skew_seconds: gauge(
     PEER,
-    "How far the peer's clock was ahead of ours when it last began a handshake. Absent if it never has.",
+    "How far the peer's clock was ahead of ours when it last began a handshake. Absent if it has not for 15 minutes.",
+  ),
+  isthmus_peer_psk_age_seconds: gauge(
+    PEER,
+    'Time since the file that has the PSK was written, or the peering requested. Absent where that is not known.',
   ),
   isthmus_peer_receive_bytes_total: counter(PEER, 'Bytes received from the peer on the underlay.'),
   isthmus_peer_transmit_bytes_total: counter(PEER, 'Bytes sent to the peer on the underlay.'),

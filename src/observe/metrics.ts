@@ -1,8 +1,8 @@
 /** A gateway's status as Prometheus reads it, in its own text format or in OpenMetrics. */
-import { Counter, Gauge, Registry } from 'prom-client';
-import type { OpenMetricsContentType } from 'prom-client';
+import { Registry } from 'prom-client';
+import type { Metric, OpenMetricsContentType } from 'prom-client';
 import { isUp } from '../gateway/status.ts';
-import type { GatewayStatus, PathStatus, PeerStatus, ShapeStatus } from '../gateway/status.ts';
+import type { GatewayStatus, LocalStatus, PathStatus, PeerStatus, ShapeStatus } from '../gateway/status.ts';
 import type { RuleStatus } from '../gateway/rules.ts';
 import { METRICS } from './metric-table.ts';
 import type { MetricName } from './metric-table.ts';
@@ -26,16 +26,17 @@ export interface Exposition {
 export const MAX_PEERS = 1000;
 export const MAX_RULES = 1000;
 
-type AnyRegistry = Registry | Registry<OpenMetricsContentType>;
 type Labels = Readonly<Record<string, string>>;
 type Add = (name: MetricName, value: number, labels?: Labels) => void;
 
 /** The text of a scrape. */
 export async function expose(observed: Observed, openMetrics: boolean): Promise<Exposition> {
-  // One for each scrape: what is gone leaves no series behind, and a registry may be written in one format only.
   const registry = openMetrics ? openMetricsRegistry() : new Registry();
-  const families = new Map(Object.entries(METRICS).map(([name]) => [name, family(name as MetricName, registry)]));
-  collect(observed, (name, value, labels = {}) => families.get(name)!.inc(labels, value));
+  const families = new Map(Object.keys(METRICS).map((name) => [name, new Family(name as MetricName)]));
+  // A registry asks its metrics for no more than this. Gauges and counters of its own, which look for the series that
+  // each value is added to, would make a scrape cost five times as much.
+  for (const family of families.values()) registry.registerMetric(family as object as Metric);
+  collect(observed, (name, value, labels = {}) => families.get(name)!.values.push({ value, labels }));
   return { contentType: registry.contentType, text: await registry.metrics() };
 }
 
@@ -45,10 +46,23 @@ function openMetricsRegistry(): Registry<OpenMetricsContentType> {
   return registry;
 }
 
-function family(name: MetricName, registry: AnyRegistry): Counter | Gauge {
-  const { type, labels, help } = METRICS[name];
-  const configuration = { name, help, labelNames: labels, registers: [registry] };
-  return type === 'counter' ? new Counter(configuration) : new Gauge(configuration);
+/** A metric with its series, for one scrape: what is gone leaves none behind. */
+class Family {
+  /** The registry shortens it where OpenMetrics has it otherwise. */
+  name: string;
+  readonly help: string;
+  readonly type: 'counter' | 'gauge';
+  readonly values: { value: number; labels: Labels }[] = [];
+
+  constructor(name: MetricName) {
+    this.name = name;
+    this.help = METRICS[name].help;
+    this.type = METRICS[name].type;
+  }
+
+  get(): this {
+    return this;
+  }
 }
 
 function collect({ status, process, delay_s, version }: Observed, add: Add): void {
@@ -60,6 +74,8 @@ function collect({ status, process, delay_s, version }: Observed, add: Add): voi
   add('isthmus_mtu_bytes', status.mtu);
   add('isthmus_peers', status.peers.length);
   for (const [reason, count] of Object.entries(status.all_drops)) add('isthmus_drops_total', count, { reason });
+  if (status.local !== null) collectLocal(status.local, add);
+  add('isthmus_transit_queue_bytes', status.transit_queue_bytes);
   add('isthmus_flow_table_flows', status.flows.tracked);
   add('isthmus_flow_table_capacity_flows', status.flows.capacity);
   for (const peer of status.peers.slice(0, MAX_PEERS)) collectPeer(peer, add);
@@ -82,16 +98,26 @@ function collect({ status, process, delay_s, version }: Observed, add: Add): voi
   add('nodejs_heap_used_bytes', process.heap_bytes);
 }
 
+function collectLocal(local: LocalStatus, add: Add): void {
+  add('isthmus_local_receive_bytes_total', local.rx_bytes);
+  add('isthmus_local_transmit_bytes_total', local.tx_bytes);
+  add('isthmus_local_receive_packets_total', local.rx_packets);
+  add('isthmus_local_transmit_packets_total', local.tx_packets);
+}
+
 function collectPeer(status: PeerStatus, add: Add): void {
   const { name: peer, last_handshake_s: age, cipher } = status;
   add('isthmus_peer_up', isUp(status) ? 1 : 0, { peer });
   add('isthmus_peer_endpoint_known', status.endpoint === null ? 0 : 1, { peer });
+  add('isthmus_peer_roams_total', status.roams, { peer });
   if (cipher !== null) add('isthmus_peer_session_info', 1, { peer, cipher });
   // A clock set back makes no age below 0.
   if (age !== null) add('isthmus_peer_handshake_age_seconds', Math.max(0, age), { peer });
   add('isthmus_peer_handshakes_total', status.handshakes, { peer });
   add('isthmus_peer_handshake_initiations_total', status.initiations, { peer });
   if (status.clock_skew_s !== null) add('isthmus_peer_clock_skew_seconds', status.clock_skew_s, { peer });
+  const { psk_age_s: keyAge } = status;
+  if (keyAge !== null) add('isthmus_peer_psk_age_seconds', Math.max(0, keyAge), { peer });
   add('isthmus_peer_receive_bytes_total', status.rx_bytes, { peer });
   add('isthmus_peer_transmit_bytes_total', status.tx_bytes, { peer });
   add('isthmus_peer_receive_packets_total', status.rx_packets, { peer });

@@ -48,6 +48,7 @@ const READS: Readonly<Record<string, number>> = {
   '/v1/status': 200,
   '/v1/events': 200,
   '/v1/routes': 1000,
+  '/v1/peerings': 1000,
   '/v1/flows': 1000,
   '/v1/trace': 0,
 };

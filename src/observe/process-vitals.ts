@@ -18,11 +18,12 @@ const MICROSECONDS = 1e6;
 /** Reads them, all from the kernel and V8 at once. */
 export function processVitals(): ProcessVitals {
   const { user, system } = process.cpuUsage();
+  const { rss, heapUsed } = process.memoryUsage();
   return {
     cpu_s: (user + system) / MICROSECONDS,
     main_cpu_s: threadSeconds(process.pid),
-    resident_bytes: process.memoryUsage.rss(),
-    heap_bytes: process.memoryUsage().heapUsed,
+    resident_bytes: rss,
+    heap_bytes: heapUsed,
     open_fds: readdirSync('/proc/self/fd').length,
     max_fds: openFilesLimit(),
     started_at_s: performance.timeOrigin / 1000,

@@ -8,6 +8,8 @@ export function formatStatus(status: GatewayStatus): string {
     `  listens on UDP ${status.port}, MTU ${status.mtu}, overlay ${status.addresses.join(', ')}`,
     `  local ${status.subnets.join(', ')}`,
   ];
+  if (status.peers.length === 0)
+    lines.push('', 'no peering carries packets: isthmus peering list shows requested ones');
   for (const peer of status.peers) lines.push('', ...formatPeer(peer));
   if (status.rules.length > 0) {
     lines.push('', 'rules');

@@ -71,7 +71,7 @@ function summary(status: GatewayStatus, history: History): string[] {
   return [
     `gateway ${status.gateway} on ${status.interface}, up ${formatSeconds(status.uptime_s)}, ${status.listening ? `UDP port ${status.port}` : 'NOT LISTENING'}`,
     `  traffic   ${bytes('rx_bytes')} in, ${bytes('tx_bytes')} out; now ${formatBits(latest(rx))} in, ${formatBits(latest(tx))} out`,
-    `  peerings  ${up} of ${peers.length} up; ${formatCount(flows.tracked)} flows; CPU ${busy}`,
+    `  peerings  ${up} of ${peers.length} up; ${formatCount(flows.tracked)} ${flows.tracked === 1 ? 'flow' : 'flows'}; CPU ${busy}`,
   ];
 }
 

@@ -200,12 +200,14 @@ export class FlowTable {
    * it, from which the rest is estimated: flows are spread evenly.
    */
   stats(seconds: number, sample = this.#tags.length): { live: number; slots: number } {
-    const looked = Math.min(sample, this.#tags.length);
+    const tags = this.#tags;
+    const looked = Math.min(sample, tags.length);
     let live = 0;
     for (let slot = 0; slot < looked; slot++) {
-      if (this.#tags[slot] !== EMPTY && this.#tags[slot] !== BUSY && !this.#expired(slot, seconds)) live++;
+      const tag = tags[slot];
+      if (tag !== EMPTY && tag !== BUSY && !this.#expired(slot, seconds)) live++;
     }
-    return { live: Math.round((live * this.#tags.length) / looked), slots: this.#tags.length };
+    return { live: Math.round((live * tags.length) / looked), slots: tags.length };
   }
 
   #aim(key: Pick<FlowKey, 'words' | 'length'>): void {

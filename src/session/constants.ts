@@ -48,6 +48,9 @@ export const RETRY_JITTER = 333;
 /** Keys that were last renewed this many `rejectAfterTime` ago leave no trace, nor does a handshake in progress. */
 export const FORGET_AFTER_REJECTS = 3;
 
+/** For so long after a peer's initiation it is still told how far its clock was off, in ms. */
+export const CLOCK_SKEW_LIFE = 900_000;
+
 /** A peer's initiations closer together than this are dropped. */
 export const INITIATION_INTERVAL = 20;
 /** This many handshake messages waiting put the device under load, and for `UNDER_LOAD_TIME` after. */

@@ -24,6 +24,8 @@ import { RateLimiter, sourceOf } from './rate-limiter.ts';
  * `wantSession` and `confirm`. Messages are the caller's to keep; a keypair's key bytes are wiped once `keypairGone` returns.
  */
 export interface DeviceOutputs {
+  /** Whether it is known where the peer is. */
+  isLocated(peer: Peer): boolean;
   /** To the peer's endpoint, which the caller keeps; without one, nowhere. */
   sendHandshake(peer: Peer, message: Uint8Array): void;
   /** A cookie reply, to where a message came from. */

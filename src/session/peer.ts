@@ -11,7 +11,7 @@ import {
 import { isAfter, tai64n, TIMESTAMP_SIZE, wallClockOf } from '../noise/tai64n.ts';
 import { DROP } from '../wire/drop.ts';
 import type { Endpoint } from '../wire/endpoint.ts';
-import { FORGET_AFTER_REJECTS, INITIATION_INTERVAL, RETRY_JITTER, type Timing } from './constants.ts';
+import { CLOCK_SKEW_LIFE, FORGET_AFTER_REJECTS, INITIATION_INTERVAL, RETRY_JITTER, type Timing } from './constants.ts';
 import { CredentialChoice } from './credential-choice.ts';
 import type { DeviceOutputs, Environment } from './device.ts';
 import type { Binding, Credential, Identities } from './identities.ts';
@@ -134,9 +134,9 @@ export class Peer {
     return this.#unconfirmed;
   }
 
-  /** By how many ms the peer's clock was ahead of ours when it last initiated; null if it never has. */
-  get clockSkew(): number | null {
-    return this.#clockSkew;
+  /** By how many ms the peer's clock was ahead of ours when it last initiated; null if it has not for a while. */
+  clockSkew(now: number): number | null {
+    return now - this.#initiationReceivedAt > CLOCK_SKEW_LIFE ? null : this.#clockSkew;
   }
 
   /** Whether there is a keypair to send under. */
@@ -417,6 +417,8 @@ export class Peer {
   }
 
   #keepalivePersistently(now: number): void {
+    // It stays due: a call to nowhere would only put off the one that is made as soon as the peer is found.
+    if (!this.#context.outputs.isLocated(this)) return;
     this.#persistentFrom = now;
     this.#keepalive(now);
   }

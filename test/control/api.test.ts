@@ -4,7 +4,16 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import test, { type ExecutionContext } from 'ava';
-import { apiServer, callApi, CALLS, postApi, streamApi, STREAMS, type ApiTarget } from '../../src/control/api.ts';
+import {
+  answerCall,
+  apiServer,
+  callApi,
+  CALLS,
+  postApi,
+  streamApi,
+  STREAMS,
+  type ApiTarget,
+} from '../../src/control/api.ts';
 import { PEERING_CALLS } from '../../src/control/peering-calls.ts';
 import { IsthmusError } from '../../src/gateway/errors.ts';
 import type { Change } from '../../src/gateway/difference.ts';
@@ -115,23 +124,24 @@ const PEERINGS: ApiTarget['peerings'] = {
   }),
 };
 
+const TARGET: ApiTarget = {
+  about: () => ({ version: '1.2.3', pid: 7, file: '/etc/isthmus/gateway.yaml' }),
+  status: () => STATUS,
+  reload: (dryRun) => Promise.resolve(dryRun ? CHANGES : []),
+  rules: () => STATUS.rules,
+  routes: () => ROUTES,
+  trace: () => TRACE,
+  flows: () => Promise.resolve(FLOWS),
+  events: () => ({ events: [EVENT, { ...EVENT, peering: null }] }),
+  follow: () => Readable.from([STEP, { lost: 0 }]),
+  peerings: PEERINGS,
+};
+
 /** The API of a gateway that answers with these, on a socket of its own. */
 async function served(t: ExecutionContext, target: Partial<ApiTarget>): Promise<string> {
   const folder = mkdtempSync(join(tmpdir(), 'isthmus-'));
   const path = join(folder, 'api.sock');
-  const server = apiServer({
-    about: () => ({ version: '1.2.3', pid: 7, file: '/etc/isthmus/gateway.yaml' }),
-    status: () => STATUS,
-    reload: (dryRun) => Promise.resolve(dryRun ? CHANGES : []),
-    rules: () => STATUS.rules,
-    routes: () => ROUTES,
-    trace: () => TRACE,
-    flows: () => Promise.resolve(FLOWS),
-    events: () => ({ events: [EVENT, { ...EVENT, peering: null }] }),
-    follow: () => Readable.from([STEP, { lost: 0 }]),
-    peerings: PEERINGS,
-    ...target,
-  });
+  const server = apiServer({ ...TARGET, ...target });
   server.listen(path);
   await once(server, 'listening');
   t.teardown(() => {
@@ -143,6 +153,15 @@ async function served(t: ExecutionContext, target: Partial<ApiTarget>): Promise<
 
 test('docs/api.yaml describes every call, and no other', (t) => {
   t.deepEqual(described.sort(), [CALLS, PEERING_CALLS, STREAMS].flatMap((calls) => Object.keys(calls)).sort());
+});
+
+test('a call that comes by the status page, with no socket, has the same answer', async (t) => {
+  for (const call of ['/v1/status', '/v1/peerings', '/v1/events?after=7']) {
+    const { status, body } = await answerCall(TARGET, 'GET', call);
+    t.is(status, 200, call);
+    t.deepEqual(faultsOf(`GET ${call.split('?')[0]}`, { status, body }), []);
+  }
+  t.is((await answerCall(TARGET, 'GET', '/v1/nothing')).status, 404);
 });
 
 test('every answer is as docs/api.yaml says', async (t) => {

@@ -334,6 +334,7 @@ export class Node implements Host {
 
   #outputs(): DeviceOutputs {
     return {
+      isLocated: () => true,
       sendHandshake: (peer, message) => void this.#send(peer.slot, message),
       reply: (to, message) => this.#underlay.carry(this.endpoint, to, message),
       forgetSource: ({ slot }) => {

@@ -1,6 +1,7 @@
 import test from 'ava';
 import type { Context } from '../../src/doctor/context.ts';
 import { examine } from '../../src/doctor/examine.ts';
+import { readIptables } from '../../src/doctor/firewall-iptables.ts';
 import { CHECKS, type CheckId, type Severity } from '../../src/doctor/findings.ts';
 import { formatReport } from '../../src/doctor/report.ts';
 import { withListed } from '../../src/gateway/peering-config.ts';
@@ -260,6 +261,11 @@ const TABLE: readonly Row[] = [
     ...(['access-list', 'warning', /no access list/, /^acl: NAME/] as const),
   ],
   ['no firewall to be seen', { firewall: undefined }, 'firewall-forward', 'hint', /can't be seen/, /nftables/],
+  [
+    'a firewall that asks for a source port',
+    { firewall: readIptables('*filter\n:OUTPUT DROP [0:0]\n-A OUTPUT -p udp --sport 53 -j ACCEPT\nCOMMIT', 4) },
+    ...(['firewall-output', 'fault', /drops datagrams for 203\.0\.113\.7/, /--dport 51820 -j ACCEPT/] as const),
+  ],
   [
     'a source check',
     ec2({ sourceDestCheck: true }),

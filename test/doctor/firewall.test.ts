@@ -6,7 +6,15 @@ import { readNft } from '../../src/doctor/firewall-nft.ts';
 const FORWARD: Packet = {
   ...{ family: 4, input: 'ist0', output: 'eth0', source: '192.168.0.1', destination: '172.31.0.1' },
 };
-const INPUT: Packet = { family: 4, input: 'eth0', source: '203.0.113.7', protocol: 'udp', port: 51820 };
+const INPUT: Packet = {
+  family: 4,
+  input: 'eth0',
+  source: '203.0.113.7',
+  protocol: 'udp',
+  port: 51820,
+  sourcePort: 51820,
+};
+const CALLER: Packet = { family: 4, protocol: 'udp', port: 51820 };
 
 /** Base chain `f` of table `inet t` at a hook, with these rules, each a list of expressions. */
 function nft(
@@ -77,6 +85,10 @@ for (const [what, packet, policy, rules, wanted] of [
   ['another family, by meta', FORWARD, 'accept', [[meta('nfproto', 'ipv6'), drop]], 'passes'],
   ['the port', INPUT, 'drop', [[field('udp', 'dport', { set: [53, { range: [51800, 51900] }] }), accept]], 'passes'],
   ['another port', INPUT, 'drop', [[field('udp', 'dport', 53), accept]], 'sure'],
+  ['the source port', INPUT, 'drop', [[field('udp', 'sport', 51820), accept]], 'passes'],
+  ['another source port', INPUT, 'drop', [[field('udp', 'sport', { set: [53, 123] }), accept]], 'sure'],
+  ['all but one source port', INPUT, 'accept', [[field('udp', 'sport', 53, '!='), drop]], 'sure'],
+  ['the source port of a caller nobody knows', CALLER, 'drop', [[field('th', 'sport', 53), accept]], 'perhaps'],
   ['TCP', INPUT, 'drop', [[field('tcp', 'dport', 51820), accept]], 'sure'],
   ['UDP', INPUT, 'accept', [[meta('l4proto', 'udp'), drop]], 'sure'],
   ['what this reader does not know', INPUT, 'drop', [[{ xt: null }, accept]], 'perhaps'],
@@ -187,6 +199,9 @@ test('iptables: rules and policies of the filter table, of one family', (t) => {
   t.is(judged(ruleset, { ...INPUT, port: 53 }, ['input']), 'passes');
   t.like(findDrop(ruleset, ['forward'], FORWARD), { rule: undefined, isSure: true });
   t.is(findDrop(ruleset, ['forward'], FORWARD)?.chain.insert, 'iptables -I FORWARD % -j ACCEPT');
+  const ofDns = readIptables(SAVED.replace('--dport 51800:51900', '! --sport 53'), 4);
+  t.is(judged(ofDns, INPUT, ['input']), 'sure');
+  t.is(judged(ofDns, { ...INPUT, sourcePort: 53 }, ['input']), 'passes');
   t.is(judged(ruleset, { ...FORWARD, destination: '10.1.1.1' }), 'passes');
   t.is(judged(ruleset, { ...FORWARD, destination: '10.1.1.1', input: 'docker7' }), 'sure');
   t.is(judged(ruleset, { ...FORWARD, family: 6 }), 'passes');

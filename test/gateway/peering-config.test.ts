@@ -44,6 +44,7 @@ test('a request that is pending has a session to come, and no route', (t) => {
   const merged = withRequested(ALONE, [records().pending]);
   t.deepEqual(merged.peerings[0].keys, { kind: 'psk', role: 'server', cipher: 'auto', psk: bytes(PSK) });
   t.deepEqual(merged.peerings[0].subnets, []);
+  t.true(merged.peerings[0].unrouted);
   t.is(merged.peerings[0].acl, -1);
   t.deepEqual(routesOf(merged), []);
 });
@@ -53,6 +54,7 @@ test('an active one is routed and judged like one of the file, in the tables of 
   const merged = withRequested(ALONE, [requester]);
   t.deepEqual(routesOf(merged), ['192.168.0.0/16', 'fd00:b::/32']);
   t.is(merged.peerings[0].acl, 0);
+  t.is(merged.peerings[0].unrouted, undefined);
   const tables = new Map(routesStatus(merged).tables.map((table) => [table.name, table]));
   t.deepEqual(tables.get('peerings')?.associated, ['b']);
   t.deepEqual(tables.get('local')?.propagating, ['local', 'b']);
@@ -82,6 +84,7 @@ test('one that is being deleted has its session and nothing else; its name can b
   const { requester } = records();
   const deleting = (remove(requester, START) as { record: PeeringRecord }[])[0].record;
   t.deepEqual(routesOf(withRequested(ALONE, [deleting])), []);
+  t.true(withRequested(ALONE, [deleting]).peerings[0].unrouted, 'it is no longer among the peers of the status');
   const again = { ...records().pending, id: idOf(2), psk: NEXT_PSK };
   const { peerings } = withRequested(ALONE, [{ ...deleting, state: 'deleted' }, again]);
   t.is(peerings.length, 1);

@@ -37,10 +37,10 @@ class End implements PeeredGateway {
     return Promise.resolve([]);
   }
 
-  status(): { peers: (typeof PEER)[] } {
+  peers(): (typeof PEER)[] {
     const psk = ({ keys }: GatewayConfig['peerings'][number]): 'next' | 'current' =>
       keys.kind === 'psk' && keys.next !== undefined ? 'next' : 'current';
-    return { peers: this.running.peerings.map((peering) => ({ ...PEER, name: peering.name, psk: psk(peering) })) };
+    return this.running.peerings.map((peering) => ({ ...PEER, name: peering.name, psk: psk(peering) }));
   }
 
   say(_: string, payload: Uint8Array): void {

@@ -253,7 +253,7 @@ export function isthmusFiles(
 
 /** `isthmus up` on one gateway. */
 export function isthmusOn(lab: Lab, host: string, file: GatewayFile): Running {
-  return lab.spawn(host, [...ISTHMUS, 'up', writeGatewayFile(lab, host, file)]);
+  return lab.spawn(host, [...ISTHMUS, 'up', writeGatewayFile(lab, host, file), '--state-dir', lab.directory]);
 }
 
 /** Writes the configuration file that `isthmusOn` uses for a host, and gives its path. */

@@ -117,7 +117,14 @@ test('metrics and health are as without a page', async (t) => {
 
 test('the page may ask what only tells, and nothing else', async (t) => {
   const { ask, calls, clock } = await served(t);
-  for (const call of ['/v1/status', '/v1/events?after=3', '/v1/routes', '/v1/flows?sort=rate', '/v1/trace?port=1']) {
+  for (const call of [
+    '/v1/status',
+    '/v1/events?after=3',
+    '/v1/routes',
+    '/v1/peerings',
+    '/v1/flows?sort=rate',
+    '/v1/trace?port=1',
+  ]) {
     const { code, headers, body } = await ask(call);
     t.is(code, 200, call);
     t.is(headers['content-type'], 'application/json');
@@ -131,6 +138,8 @@ test('the page may ask what only tells, and nothing else', async (t) => {
     ['/v1/rules/../reload', 'GET', 404],
     ['/v1/trace/live', 'GET', 404],
     ['/v1/reload', 'GET', 404],
+    ['/v1/peerings/accept', 'POST', 405],
+    ['/v1/audit', 'GET', 404],
     ['/v1/status', 'POST', 405],
     ['/v1/anything', 'POST', 405],
     ['/', 'HEAD', 405],

@@ -6,9 +6,11 @@ import type { Observed } from '../../src/observe/metrics.ts';
 export const PEER: PeerStatus = {
   name: 'beijing',
   endpoint: '203.0.113.7:51820',
+  roams: 1,
   cipher: 'aes-256-gcm',
   public_key: 'nobody-may-see-this-in-a-metric',
   psk: 'current',
+  psk_age_s: 86_400,
   last_handshake_s: 12,
   handshakes: 3,
   initiations: 4,
@@ -53,6 +55,8 @@ export const STATUS: GatewayStatus = {
   peers: [PEER],
   rules: [RULE],
   listening: true,
+  local: { rx_bytes: 5000, tx_bytes: 6000, rx_packets: 50, tx_packets: 60 },
+  transit_queue_bytes: 640,
   flows: { tracked: 17, capacity: 1024, displaced: 0, out_of_window: 0 },
   threads: [
     { name: 'outbound', cpu_s: 1.25, batches: 10, batch_entries: 25 },

@@ -304,6 +304,18 @@ test('a persistent keepalive makes the session that it needs, and again whenever
   t.is(world.of('initiation').length, last);
 });
 
+test('a persistent keepalive waits until it is known where the peer is, and then goes out at once', (t) => {
+  const { world, a, b, keys } = two();
+  const link = a.connect([{ ...keys.client[0], localPrivate: new Uint8Array(32).fill(77) }], null, 25_000);
+  world.run(3_000);
+  t.is(link.peer.initiations, 0, 'nothing is begun that cannot be sent');
+  link.endpoint = b.endpoint;
+  world.run(200);
+  t.deepEqual(world.kinds(), ['initiation']);
+  world.run(4_000);
+  t.deepEqual(world.kinds(), ['initiation'], 'and is not sent again before its time');
+});
+
 test('with a persistent keepalive a session is renewed before its keys are gone', (t) => {
   const { world, a, b, ab } = established();
   ab.peer.persistentKeepalive = 25_000;

@@ -170,6 +170,10 @@ export class Host implements DeviceOutputs, UnderlayHost {
     return 'none';
   }
 
+  isLocated(peer: Peer): boolean {
+    return this.links.get(peer)?.endpoint != null;
+  }
+
   sendHandshake(peer: Peer, message: Uint8Array): void {
     const to = this.links.get(peer)?.endpoint;
     if (to) this.world.carry(this.endpoint, to, message);

@@ -33,6 +33,7 @@ test('the Debian package and the npm tarball install without a compiler, and a p
   }
   t.is((await a.must(['stat', '-c', '%U %a', '/etc/isthmus'])).trim(), 'isthmus 700');
   t.regex(await a.must(['cat', '/lib/systemd/system/isthmus@.service']), /^ExecStart=\/usr\/bin\/isthmus up /m);
+  t.regex(await a.must(['sh', '-c', 'gunzip -c /usr/share/man/man8/isthmus.8.gz']), /^\.SS "isthmus up /m);
   const tooOld = await a.run([
     'sh',
     '-c',
@@ -81,6 +82,7 @@ test('the Debian package and the npm tarball install without a compiler, and a p
   t.is(installed.code, 0, installed.stderr);
   t.is((await b.must(['/tmp/global/bin/isthmus', '--version'], { PATH })).trim(), version);
   t.regex(await b.must(['/tmp/global/bin/isthmus', 'status'], { PATH }), /^gateway beta/m);
+  await b.must(['test', '-e', '/tmp/global/share/man/man8/isthmus.8']);
   t.regex(
     (await b.run(['sh', '-c', 'ls /tmp/global/lib/node_modules/isthmus/build'])).stderr,
     /No such file/,

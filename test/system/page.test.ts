@@ -70,6 +70,7 @@ test('the status page shows a gateway at work, to eyes, ears and keyboards', asy
   await showsDrops(t, lab, page);
   await traces(t, lab, browser);
   await searches(t, page);
+  await showsRequests(t, lab, page);
   await canBeReadAloud(t, page);
   await hasThemes(t, page);
   await canBeUsedByKeyboard(t, page);
@@ -108,6 +109,22 @@ async function showsDrops(t: ExecutionContext, lab: Lab, page: Page): Promise<vo
   const row = await textOf(page, '#drops tr:has-text("acl-rule")');
   t.regex(row, /^acl-rule\s+[\d.]+\s+[1-9]\s+A rule of an access list denies it\.$/);
   await untilText(page, '#rules tr:has-text("no-telnet")', /\s[1-9]\d*\s+[1-9]\d*\s/);
+}
+
+async function showsRequests(t: ExecutionContext, lab: Lab, page: Page): Promise<void> {
+  t.true(await page.locator('#requests').isHidden());
+  const request = [
+    'peering',
+    'request',
+    'vpc-c',
+    '--endpoint',
+    'gateway.example.com',
+    '--gateway',
+    interfaceName(lab, 'a'),
+  ];
+  await lab.must('gwa', [...ISTHMUS, ...request]);
+  t.regex(await untilText(page, '#requested tr', /vpc-c/), /^vpc-c[^]*pcx-[^]*pending-acceptance\s+requester/);
+  t.false((await textOf(page, '#peerings')).includes('vpc-c'), 'nothing goes over it yet');
 }
 
 /** The form and the command say the same. */

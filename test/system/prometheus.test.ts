@@ -1,4 +1,4 @@
-import { readFileSync, writeFileSync } from 'node:fs';
+import { readFileSync, utimesSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import test from 'ava';
@@ -83,6 +83,11 @@ test('a real Prometheus scrapes a gateway: traffic, sessions, drops, rules and t
     'isthmus_peer_receive_packets_total{peer="vpc-b"} >= 5',
     'isthmus_peer_transmit_bytes_total{peer="vpc-b"} > 500',
     'isthmus_peer_receive_bytes_total{peer="vpc-b"} > 500',
+    'isthmus_peer_roams_total{peer="vpc-b"} == 0',
+    'isthmus_peer_psk_age_seconds{peer="vpc-b"} < 3600',
+    'isthmus_local_receive_packets_total >= 5',
+    'isthmus_local_transmit_bytes_total >= 400',
+    'isthmus_transit_queue_bytes == 0',
     'isthmus_rule_denied_total{rule="no-telnet"} >= 1',
     'isthmus_rule_hits_total{rule="all"} >= 1',
     'isthmus_flow_table_flows >= 1',
@@ -162,7 +167,7 @@ test('a reload moves the listener, ends it, and leaves it where the new place is
   t.true(gateway.isRunning());
 });
 
-test('a gateway whose interface is put down says so, and comes back', async (t) => {
+test('a gateway whose interface is put down says so, and comes back; and it knows how old its PSK is', async (t) => {
   const lab = await twoVpcs();
   t.teardown(() => lab.dispose());
   const [a] = isthmusFiles(lab, await generatePsk(lab));
@@ -176,5 +181,15 @@ test('a gateway whose interface is put down says so, and comes back', async (t) 
   t.regex((await get(lab, 'gwa', 'http://127.0.0.1:9586/metrics')).body, /^isthmus_listening 0$/m);
   await lab.ip('gwa', 'link', 'set', name, 'up');
   await until('200', async () => (await health()) === 200, PATIENCE);
-  t.pass();
+
+  const age = async (): Promise<number> => {
+    const { body } = await get(lab, 'gwa', 'http://127.0.0.1:9586/metrics');
+    return Number(/^isthmus_peer_psk_age_seconds\{peer="vpc-b"\} (\d+)$/m.exec(body)![1]);
+  };
+  t.true((await age()) < 3600);
+  const year = 365 * 86_400;
+  const written = Date.now() / 1000 - 2 * year;
+  utimesSync(join(lab.directory, 'gwa.yaml'), written, written);
+  gateway.signal('SIGHUP');
+  await until('the age of the file', async () => (await age()) >= 2 * year, PATIENCE);
 });

@@ -140,6 +140,7 @@ test('requested and accepted, used, deleted, rejected, accepted in part, and kil
   await Promise.all([a.becomes('b', 'deleted'), b.becomes('vpc-a', 'deleted')]);
   t.false(await passes('a', B[4]));
   t.regex((await a.show('b')).message, /vpc-b deleted it/);
+  t.deepEqual((await gatewayStatus(lab, 'a')).peers, []);
 
   // Rejected.
   const second = await a.invite('b', '--acl', 'peers');

@@ -56,6 +56,7 @@ test('a gateway takes another port, and is followed', async (t) => {
   isthmusOn(lab, 'gwa', files[0]);
   await isSeen(lab, 'b', withPort(GATEWAY_A[4], 4445));
   const away = time();
+  await until('a count of it', async () => (await gatewayStatus(lab, 'b')).peers[0].roams >= 1);
   const { intact, pause } = await steady.finish();
   t.true(intact);
   // TCP doubles the time between its attempts: the next is up to as long after the restart as that took.

@@ -2,6 +2,7 @@
 import type { Change } from '../../gateway/difference.ts';
 import type { EventsAnswer } from '../../gateway/events.ts';
 import type { FlowsAnswer } from '../../gateway/flow-top.ts';
+import type { PeeringStatus } from '../../gateway/peering-status.ts';
 import type { GatewayStatus, RoutesStatus } from '../../gateway/status.ts';
 import type { TraceAnswer } from '../../gateway/trace.ts';
 
@@ -36,6 +37,14 @@ export async function askSettings(): Promise<Settings> {
 
 export async function askRoutes(): Promise<RoutesStatus> {
   return (await ask('GET', '/v1/routes'))[0] as RoutesStatus;
+}
+
+export interface PeeringsAnswer {
+  readonly peerings: readonly PeeringStatus[];
+}
+
+export async function askPeerings(): Promise<PeeringsAnswer> {
+  return (await ask('GET', '/v1/peerings'))[0] as PeeringsAnswer;
 }
 
 export async function askFlows(sort: string): Promise<FlowsAnswer> {

@@ -1,22 +1,22 @@
 /** The status page: asks the gateway every second and shows what it says. */
 import type { GatewayStatus } from '../../gateway/status.ts';
-import { askEvents, askFlows, askRoutes, askSettings, askStatus, Refusal } from './calls.ts';
+import { askEvents, askFlows, askPeerings, askRoutes, askSettings, askStatus, Refusal } from './calls.ts';
 import { Chart } from './chart.ts';
 import { byId, fieldById, html, setAttribute, setText } from './dom.ts';
 import { EventList } from './events.ts';
 import { offerAttachments, setUpReload, setUpTrace } from './forms.ts';
 import { History } from './history.ts';
 import { showOverview } from './overview.ts';
-import { Drops, Flows, Peerings, Routes, Rules, Shapes } from './panels.ts';
+import { Drops, Flows, Peerings, Requests, Routes, Rules, Shapes } from './panels.ts';
 import { setUpTheme } from './theme.ts';
 import { Topology } from './topology.ts';
 
 /** Between two looks, in ms; and how many of them the charts go back. */
 const INTERVAL = 1000;
 const LENGTH = 180;
-/** Flows and routes are asked for with each of so many looks. */
+/** Flows, and what changes rarely, are asked for with each of so many looks. */
 const FLOWS_EVERY = 2;
-const ROUTES_EVERY = 15;
+const RARELY = 15;
 
 const history = new History(LENGTH);
 const topology = new Topology(byId('topology'));
@@ -24,6 +24,7 @@ const chart = new Chart(byId('chart'), LENGTH);
 const tables = [new Peerings(history), new Drops(history), new Shapes(), new Rules()];
 const flows = new Flows();
 const routes = new Routes();
+const requests = new Requests();
 const events = new EventList();
 const whose = fieldById('whose', HTMLSelectElement);
 const flowOrder = fieldById('flow-order', HTMLSelectElement);
@@ -37,8 +38,11 @@ async function look(): Promise<void> {
   const happened = (await askEvents(events.last)).events;
   events.add(happened);
   if (looks % FLOWS_EVERY === 0) flows.show(await askFlows(flowOrder.value));
-  // What changes routes is an event: a reload, or routes that were learnt.
-  if (looks % ROUTES_EVERY === 0 || happened.length > 0) routes.show(await askRoutes());
+  // What changes these is an event: a reload, routes that were learnt, a peering that was accepted.
+  if (looks % RARELY === 0 || happened.length > 0) {
+    routes.show(await askRoutes());
+    requests.show(await askPeerings());
+  }
   looks++;
 }
 

@@ -1,8 +1,10 @@
 /** The tables that are brought up to date with each status. */
 import type { FlowRow, FlowsAnswer } from '../../gateway/flow-top.ts';
+import type { PeeringStatus } from '../../gateway/peering-status.ts';
 import type { RuleStatus } from '../../gateway/rules.ts';
 import type { GatewayStatus, PeerStatus, RouteStatus, RoutesStatus, ShapeClassStatus } from '../../gateway/status.ts';
 import { drawSparkline } from './chart.ts';
+import type { PeeringsAnswer } from './calls.ts';
 import { byId, drawState, fieldById, html, Rows, setText, textColumn } from './dom.ts';
 import type { Column } from './dom.ts';
 import { latest } from './history.ts';
@@ -63,7 +65,26 @@ export class Peerings {
   }
 
   show({ peers }: GatewayStatus): void {
-    this.#rows.show(peers, 'No peerings are configured.');
+    this.#rows.show(peers, 'No peering carries packets.');
+  }
+}
+
+/** The life of requested peerings, beside what goes over them. */
+export class Requests {
+  readonly #section = byId('requests');
+  readonly #rows = new Rows(byId('requested'), ({ id }: PeeringStatus) => id ?? '', [
+    twoLines(({ name, id }) => [name, id ?? ''], true),
+    textColumn(({ state }) => state),
+    textColumn(({ side }) => side ?? NOTHING),
+    textColumn(({ peer_subnets: networks }) => shortened(networks)),
+    textColumn(({ changed_at: at }) => (at === null ? NOTHING : new Date(at).toLocaleString([], { hour12: false }))),
+    textColumn(({ message }) => message, 'wide'),
+  ]);
+
+  show({ peerings }: PeeringsAnswer): void {
+    const requested = peerings.filter(({ origin }) => origin === 'requested');
+    this.#section.hidden = requested.length === 0;
+    this.#rows.show(requested, '');
   }
 }
 
