@@ -23,8 +23,9 @@ export interface Flow {
   readonly seconds: number;
   /** TCP: by the sender. */
   readonly retransmits: number;
-  /** UDP: datagrams that arrived, and the share of those sent that did not, in percent. */
+  /** UDP: datagrams that arrived, those that did not, and their share of those sent, in percent. */
   readonly packets: number;
+  readonly lost: number;
   readonly lostPercent: number;
 }
 
@@ -61,6 +62,7 @@ function flow(end: Report['end'], suffix: string): Flow | undefined {
     seconds: received.seconds,
     retransmits: end[`sum_sent${suffix}`]?.retransmits ?? 0,
     packets: (received.packets ?? 0) - (received.lost_packets ?? 0),
+    lost: received.lost_packets ?? 0,
     lostPercent: received.lost_percent ?? 0,
   };
 }
