@@ -1,7 +1,8 @@
 /** A gateway's rules as text for people. */
 import type { RuleStatus } from '../gateway/rules.ts';
 
-const KINDS = { acl: 'acl', 'security-group': 'security group', 'network-acl': 'network ACL' } as const;
+/** What the kinds of lists are called. */
+export const KINDS = { acl: 'acl', 'security-group': 'security group', 'network-acl': 'network ACL' } as const;
 const HEADINGS = ['rule', 'action', 'direction', 'line', 'packets', 'denied'] as const;
 
 /** Each list with its rules in their order; a rule that never matched is marked. */
