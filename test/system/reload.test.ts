@@ -72,6 +72,11 @@ test('reload says what it changes, and with --dry-run changes nothing', async (t
   }
   t.deepEqual(JSON.parse((await isthmus(lab, 'reload', '--json')).stdout), { changes: [] });
   t.regex(await lab.must('gwa', ['ip', 'route']), /10\.99\.0\.0\/16/);
+  file.gateway['rekey'] = '60s';
+  writeGatewayFile(lab, 'gwa', file);
+  const refused = await isthmus(lab, 'reload', '--dry-run');
+  t.regex(refused.stdout, /^~ gateway\.rekey: .* can't change while the gateway runs\n$/);
+  t.is(refused.code, 1);
 });
 
 test('a file that cannot be changed to is answered with its place, and changes nothing', async (t) => {
