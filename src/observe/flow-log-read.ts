@@ -2,6 +2,7 @@
 import { contains } from '../gateway/config.ts';
 import { DEFAULT_FLOW_FORMAT, FLOW_FIELD_NAMES } from '../gateway/flow-fields.ts';
 import { IsthmusError } from '../gateway/errors.ts';
+import { isProtocol } from '../gateway/flow-top.ts';
 import type { FlowQuery, FlowRow } from '../gateway/flow-top.ts';
 import { parsePrefix } from '../gateway/text.ts';
 import type { Prefix } from '../routing/prefix.ts';
@@ -159,7 +160,7 @@ class Reading {
   #isAskedFor(record: FlowRecord): boolean {
     const { peering, address, port, protocol } = this.#query;
     if (peering !== undefined && record.peering !== peering) return false;
-    if (protocol !== undefined && record.protocol !== protocol) return false;
+    if (protocol !== undefined && !isProtocol(protocol, Number(record.protocol))) return false;
     if (port !== undefined && record.srcport !== port && record.dstport !== port) return false;
     return address === undefined || this.#isIn(address, sourceOf(record)) || this.#isIn(address, destinationOf(record));
   }

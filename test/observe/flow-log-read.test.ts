@@ -116,5 +116,7 @@ test('filters, order and length are those of a running gateway', async (t) => {
   t.deepEqual(await sources({ limit: '1' }), ['172.31.16.139']);
   t.deepEqual(await sources({ protocol: 'udp' }), []);
   t.deepEqual(await sources({ peering: 'beijing' }), []);
+  const pings = ['1 10.0.0.1 10.0.0.2', '58 fd00::1 fd00::2', '17 10.0.0.1 10.0.0.3'].join('\n');
+  t.is((await read(pings, { protocol: 'icmp' }, '${protocol} ${srcaddr} ${dstaddr}')).matched, 2, 'of either family');
   await t.throwsAsync(sources({ sort: 'size' }), { code: 'ISTHMUS_USAGE' });
 });
