@@ -8,6 +8,7 @@ import { describeMachine } from './machine.ts';
 import { MEASURES } from './measures.ts';
 import { microSteps } from './micro.ts';
 import { readOptions, USAGE, type Options } from './options.ts';
+import { reloadSteps } from './reloads.ts';
 import { writeReport } from './report.ts';
 import type { Results } from './results.ts';
 import { shapingSteps } from './shaping.ts';
@@ -52,6 +53,7 @@ async function bench(options: Options): Promise<void> {
       ...compareSteps(labs, { rounds, seconds, steps: quick ? 4 : 5, contenders, measures }, results),
       ...growthSteps(labs, { rounds, seconds: Math.min(seconds, 3), quick, curves }, results),
       ...(wanted('shaping') ? shapingSteps(labs, rounds, seconds, results) : []),
+      ...(wanted('reloads') ? reloadSteps(labs, quick, results) : []),
       ...(wanted('soak') ? soakSteps(labs, quick, results) : []),
     ];
     results.failures.push(...(await workOff(steps, stop.signal)));

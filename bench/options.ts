@@ -10,7 +10,7 @@ export interface Options {
   readonly quick: boolean;
   readonly rounds: number;
   readonly seconds: number;
-  /** Whether a measure, a growth curve, `micro`, `shaping` or `soak` is to be run. */
+  /** Whether a measure, a growth curve or one of the groups is to be run. */
   readonly wanted: (id: string) => boolean;
   /** Whether a contender takes part. */
   readonly against: (id: string) => boolean;
@@ -22,7 +22,7 @@ export interface Options {
 const names = (list: readonly { id: string }[]): string[] => list.map(({ id }) => id);
 /** In the checkout, seen from `dist/bench`. */
 const RESULTS = fileURLToPath(new URL('../../bench/results', import.meta.url));
-const GROUPS = ['growth', 'micro', 'shaping', 'soak'];
+const GROUPS = ['growth', 'micro', 'shaping', 'reloads', 'soak'];
 
 export const USAGE = `npm run bench -- [OPTION…]
 
@@ -33,7 +33,8 @@ Measures Isthmus against other tunnels between two VPCs of network namespaces. N
   --seconds N      of one run of TCP (5; the reference took 60)
   --only LIST      measures, growth curves or groups, with commas between them
   --against LIST   contenders, with commas between them
-  --soak           also: a minute of each mode with a rekey every 10 s, 20 GB checked, pauses of the garbage collector
+  --soak           also: a minute of each mode with a rekey every 10 s, 20 GB checked, pauses of the garbage collector,
+                   1,000 reloads (by themselves, in two minutes: --only reloads)
   --json FILE      writes every run
   --report DIR     where the report goes: bench/results/, if all is measured; nowhere, if not
   --help
@@ -76,11 +77,10 @@ export function readOptions(argv: readonly string[]): Options | string {
       rounds: count('--rounds', values.rounds, quick ? 1 : 5),
       seconds: count('--seconds', values.seconds, quick ? 1 : 5),
       wanted: (id) =>
-        only === undefined
-          ? id === 'soak'
-            ? soak
-            : !quick || !isThorough(id)
-          : only.includes(id) || (curves.includes(id) && only.includes('growth')) || (id === 'soak' && soak),
+        (soak && isEndurance(id)) ||
+        (only === undefined
+          ? !isEndurance(id) && (!quick || !isThorough(id))
+          : only.includes(id) || (curves.includes(id) && only.includes('growth'))),
       against: (id) => (against === undefined ? !quick || !isVariant(id) : against.includes(id)),
       json,
       report: values.report ?? (quick || only || against ? undefined : RESULTS),
@@ -89,6 +89,8 @@ export function readOptions(argv: readonly string[]): Options | string {
     return (error as Error).message;
   }
 }
+
+const isEndurance = (id: string): boolean => id === 'reloads' || id === 'soak';
 
 const isThorough = (id: string): boolean =>
   id === 'shaping' || MEASURES.some((measure) => measure.id === id && measure.thorough);

@@ -167,7 +167,7 @@ function soak(results: Results): string {
   const rows = results.soak.map(({ name, passed, detail }) => [name, passed ? 'ok' : '**failed**', detail]);
   return `## Endurance
 
-Rekeying every 10 s; content is compared from end to end.
+Rekeying every 10 s, content compared from end to end; and reloads under iperf3.
 
 ${table(['', '', ''], rows)}`;
 }

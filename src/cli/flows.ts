@@ -47,7 +47,7 @@ export function command(): Command {
     .option('--peering <name>', 'only those of this peering')
     .option('--address <cidr>', 'only those from or to this network')
     .option('--port <n>', 'only those from or to this port')
-    .option('--protocol <name>', 'only those of this protocol: a name or a number')
+    .option('--protocol <name>', 'only those of this protocol: a name (icmp is that of either family) or a number')
     .option('--read <file>', 'of a flow log: a file, also one that ends in .gz, or - for standard input')
     .option('--format <fields>', "the log's format as in the configuration, where no line names the fields")
     .option('--watch', 'show it anew every second')

@@ -10,7 +10,8 @@ export function command(): Command {
     .description(
       'Has a running gateway read its configuration file again and change what is different, and prints what that was. ' +
         'What stays the same goes on undisturbed: sessions, connections, counters. With a fault in the file, or if the ' +
-        'system refuses a change, nothing is changed, and the exit code is not 0.',
+        'system refuses a change, nothing is changed, and the exit code is not 0: with --dry-run too, where a change can only ' +
+        'be made by a restart.',
     )
     .argument('[interface]', 'which gateway; may be left out where one runs')
     .option('--dry-run', 'change nothing, only print what would be changed')
@@ -25,6 +26,9 @@ export function command(): Command {
     .action(reload);
 }
 
+/** What a dry run ends with where the reload would be refused. */
+const REFUSED = 1;
+
 interface ReloadOptions {
   readonly dryRun?: true;
   readonly json?: true;
@@ -37,4 +41,5 @@ async function reload(interfaceName: string | undefined, options: ReloadOptions)
   const answer = (await askGateway(name, 'POST', call)) as ReloadAnswer;
   if (options.json) process.stdout.write(`${JSON.stringify(answer, null, 2)}\n`);
   else process.stdout.write(answer.changes.length === 0 ? 'nothing to change\n' : formatChanges(answer.changes));
+  if (answer.changes.some(({ refused }) => refused)) process.exitCode = REFUSED;
 }

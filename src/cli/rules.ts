@@ -2,7 +2,7 @@ import { Command } from 'commander';
 import type { RulesAnswer } from '../control/api.ts';
 import { IsthmusError } from '../gateway/errors.ts';
 import type { RuleStatus } from '../gateway/rules.ts';
-import { formatRules } from '../observe/rules-text.ts';
+import { formatRules, KINDS } from '../observe/rules-text.ts';
 import { askGateway } from './ask.ts';
 
 /** Names of lists, by the option that asks for them. */
@@ -51,7 +51,8 @@ export function selectRules(all: readonly RuleStatus[], { acl, group, networkAcl
   for (const [kind, name] of asked) {
     if (name === undefined || all.some((rule) => rule.kind === kind && rule.acl === name)) continue;
     const names = [...new Set(all.flatMap((rule) => (rule.kind === kind ? rule.acl : [])))].join(', ');
-    throw new IsthmusError('ISTHMUS_USAGE', `there is no ${kind} ${name}; wanted one of ${names || 'none'}`);
+    const wanted = names === '' ? 'and there are none' : `wanted one of ${names}`;
+    throw new IsthmusError('ISTHMUS_USAGE', `there is no ${KINDS[kind]} ${name}; ${wanted}`);
   }
   const isAsked = asked.some(([, name]) => name !== undefined);
   return all.filter(

@@ -29,7 +29,7 @@ export function command(): Command {
     .argument('[interface]', 'which gateway; may be left out where one runs')
     .option('--source <address>', 'where the packet comes from; live: one end of the flow')
     .option('--destination <address>', 'where it goes; live: the other end')
-    .option('--protocol <name>', 'tcp (of which it is the first packet), udp, icmp or a number')
+    .option('--protocol <name>', 'tcp (the first packet of a connection), udp, icmp or a number (tcp); live: any')
     .option('--port <number>', "the destination's; of ICMP the type; live: of either end")
     .option('--from <attachment>', 'where it comes in: local, a peering, or auto, to which its source belongs (auto)')
     .option('--source-port <number>', "the source's port (49152)")

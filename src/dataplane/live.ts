@@ -2,7 +2,7 @@
  * A live trace: what a data-plane thread decided, packet by packet, for those that match a filter, while somebody looks. A
  * ring in shared memory for each thread, which alone writes it; the main thread reads. What finds no room is counted.
  */
-import type { Packet } from '../wire/packet.ts';
+import { isProtocol, type Packet } from '../wire/packet.ts';
 
 /** What to look for. -1 for any number; an absent address is any. Both directions of a flow match. */
 export interface LiveFilter {
@@ -107,7 +107,7 @@ export class LiveTrace {
   }
 
   #matches(packet: Packet): boolean {
-    if (this.#protocol >= 0 && this.#protocol !== packet.protocol) return false;
+    if (this.#protocol >= 0 && !isProtocol(this.#protocol, packet.protocol)) return false;
     if (this.#port >= 0 && this.#port !== packet.dstPort && this.#port !== packet.srcPort) return false;
     return (
       (this.#isSource(packet.src0, packet.src1, packet.src2, packet.src3) &&

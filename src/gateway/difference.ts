@@ -137,7 +137,7 @@ function routesInWords(routes: readonly Route[], config: GatewayConfig): object 
       destination,
       networks.length === 0
         ? via
-        : `${via}, ${networks.length} networks (${digest(networks.map(formatPrefix).join())})`,
+        : `${via}, ${networks.length} ${networks.length === 1 ? 'network' : 'networks'} (${digest(networks.map(formatPrefix).join())})`,
     ]),
   );
 }

@@ -4,8 +4,11 @@ import { FLOW_ENTRY, FLOW_LOG_STATE, FlowLogTable, protocolOf, versionOf } from 
 import type { FlowLogData } from '../policy/flow-log-table.ts';
 import type { Prefix } from '../routing/prefix.ts';
 import type { DropReason } from '../wire/drop.ts';
+import { isProtocol } from '../wire/packet.ts';
 import { FlowView } from './flow-view.ts';
 import type { FlowNames } from './flow-view.ts';
+
+export { isProtocol };
 
 /** What both threads noted from `start` on, in Unix seconds. */
 export interface FlowTables {
@@ -213,7 +216,7 @@ class Search {
   #fits(entries: Int32Array, at: number): boolean {
     const { peering, address, port, protocol } = this.#query;
     const kind = entries[at + FLOW_ENTRY.kind];
-    if (protocol !== undefined && protocolOf(kind) !== protocol) return false;
+    if (protocol !== undefined && !isProtocol(protocol, protocolOf(kind))) return false;
     const ports = entries[at + FLOW_ENTRY.ports];
     if (port !== undefined && ports >>> 16 !== port && (ports & 0xffff) !== port) return false;
     if (peering !== undefined && this.#names.peering(entries[at + FLOW_ENTRY.peer]) !== peering) return false;

@@ -291,7 +291,7 @@ export class Gateway {
     return this.#live.follow(query, {
       follow: (into) => this.tunnel.follow(into),
       name: (slot) => names.get(slot),
-      rule: (number) => this.#rules.rule(number)?.name,
+      rule: (number) => this.#rules.names()[number],
     });
   }
 

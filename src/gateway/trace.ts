@@ -16,6 +16,7 @@ import { addressParameter, numberParameter, protocolParameter, unwanted } from '
 import type { RuleStatus } from './rules.ts';
 import type { ShapeOutlook } from './shaping.ts';
 import type { PeerStatus, RoutesStatus } from './status.ts';
+import { originText } from './text.ts';
 
 /** The packet that is asked about. */
 export interface TraceQuestion {
@@ -180,7 +181,7 @@ export function trace(question: TraceQuestion, around: TraceSurroundings): Trace
 
   const steps: TraceStep[] = [];
   const all: readonly (readonly [TraceStep['step'], () => string])[] = [
-    ['attachment', () => `comes in by ${fromName}${question.from === 'auto' ? ', to which its source belongs' : ''}`],
+    ['attachment', () => `comes in by ${fromName}${question.from === 'auto' ? whyFrom(verdict.owner) : ''}`],
     ['source', () => `${question.source} belongs to ${ownersText(verdict.owner, around)}`],
     ['route', () => routeText(question, fromName, around.routes)],
     ['rules', () => rulesText(around, isTransit, fromName, toName!)],
@@ -198,6 +199,11 @@ export function trace(question: TraceQuestion, around: TraceSurroundings): Trace
     if (step === last) break;
   }
   return { passes: reason === null, reason, from: fromName, to: toName, steps };
+}
+
+/** Why a packet was taken to come in where it does; `owner`: whose its source is. */
+function whyFrom(owner: number): string {
+  return owner === LOCAL || owner >= 0 ? ', to which its source belongs' : ', as its source belongs to nobody';
 }
 
 function mtuText(size: number, mtu: number, isCut: boolean, isTransit: boolean): string {
@@ -228,8 +234,9 @@ function routeText({ destination }: TraceQuestion, from: string, { tables }: Rou
     parsePrefix(destination),
   ).map(({ route }) => route);
   if (routes.length === 0) return `table ${table.name} has no route to ${destination}`;
-  const texts = routes.map(({ destination: prefix, target, origin, line }) => {
-    return `${prefix} to ${target} (${origin}${line === null ? '' : `, line ${line}`})`;
+  const texts = routes.map((route) => {
+    const { destination: prefix, target, line } = route;
+    return `${prefix} to ${target} (${originText(route)}${line === null ? '' : `, line ${line}`})`;
   });
   const beaten = texts.length === 1 ? '' : `; before ${texts.slice(1).join(', ')}`;
   return `table ${table.name}: ${texts[0]}${beaten}`;
@@ -247,15 +254,18 @@ function rulesText(around: TraceSurroundings, isTransit: boolean, from: string, 
 }
 
 function decisionsText(around: TraceSurroundings, decisions: Decisions, peering: string): string {
-  const lists: readonly (readonly [string, number])[] = [
-    [`network ACL of ${peering}`, decisions.networkAcl],
-    ['network ACL of the local VPC', decisions.localNetworkAcl],
-    [`rules of ${peering}`, decisions.list],
-    ['rules of the local VPC', decisions.localList],
+  const hasGroups = around.peering(peering).security_groups.length > 0;
+  const lists: readonly (readonly [list: string, id: number, byDefault: string])[] = [
+    [`network ACL of ${peering}`, decisions.networkAcl, ''],
+    ['network ACL of the local VPC', decisions.localNetworkAcl, 'none for this subnet'],
+    hasGroups
+      ? [`security groups of ${peering}`, decisions.list, 'no rule allows it']
+      : [`access list of ${peering}`, decisions.list, 'its default'],
+    ['security groups of the local VPC', decisions.localList, 'no rule allows it'],
   ];
   const asked = lists.filter(([, id]) => id !== NOT_ASKED);
   if (asked.length === 0) return 'a tracked flow, an answer to one, or no rules at all';
-  return asked.map(([list, id]) => `${list}: ${id === BY_DEFAULT ? 'the default' : around.rule(id)}`).join(', ');
+  return asked.map(([list, id, byDefault]) => `${list}: ${id === BY_DEFAULT ? byDefault : around.rule(id)}`).join('; ');
 }
 
 interface NamedOutlook extends ShapeOutlook {

@@ -3,6 +3,8 @@ import { fieldOf, isFlowField, versionOfFormat } from '../gateway/flow-fields.ts
 import type { FlowField } from '../gateway/flow-fields.ts';
 import type { SeenFlow } from '../gateway/flow-view.ts';
 
+/** What AWS calls its fields, those to come too. */
+const FIELD_NAME = /^[a-z][a-z0-9-]+$/;
 /** What AWS writes for a value that is not known. */
 const UNKNOWN = '-';
 
@@ -88,16 +90,20 @@ export class FlowFormat {
   }
 }
 
+/** The fields of a log that is read; undefined for those that are not ours to know, as AWS's from version 6 on. */
+export type ReadFields = readonly (FlowField | undefined)[];
+
 /**
  * Reads one record of these fields, ours or AWS's. Undefined if the line has another number of fields, or something
  * else where a number belongs.
  */
-export function parseFlowRecord(line: string, fields: readonly FlowField[]): FlowRecord | undefined {
+export function parseFlowRecord(line: string, fields: ReadFields): FlowRecord | undefined {
   const texts = line.trim().split(/\s+/);
   if (texts.length !== fields.length) return undefined;
   const record: Partial<Record<FlowField, string | number | null>> = {};
   for (const [place, field] of fields.entries()) {
     const text = texts[place];
+    if (field === undefined) continue;
     if (text === UNKNOWN) record[field] = null;
     else if (fieldOf(field).holds === 'text') record[field] = text;
     else if (/^\d+$/.test(text)) record[field] = Number(text);
@@ -106,8 +112,10 @@ export function parseFlowRecord(line: string, fields: readonly FlowField[]): Flo
   return record;
 }
 
-/** The fields that a line names, as AWS begins its files in S3; undefined if it is no such line. */
-export function parseFlowHeader(line: string): FlowField[] | undefined {
+/** The fields that a line names, as AWS begins its files in S3; undefined if it is no such line: most are known. */
+export function parseFlowHeader(line: string): ReadFields | undefined {
   const names = line.trim().split(/\s+/);
-  return names.length > 0 && names.every(isFlowField) ? names : undefined;
+  const known = names.map((name) => (isFlowField(name) ? name : undefined));
+  const isHeader = names.every((name) => FIELD_NAME.test(name)) && known.filter(Boolean).length > names.length / 2;
+  return isHeader ? known : undefined;
 }

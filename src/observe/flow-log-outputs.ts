@@ -150,11 +150,14 @@ class CommandOutput implements FlowOutput {
   async write(text: string): Promise<boolean> {
     const child = this.#child ?? this.#start();
     if (child === undefined) return false;
-    const ended = once(child, 'exit').then(
+    const over = new AbortController();
+    const ended = once(child, 'exit', { signal: over.signal }).then(
       () => false,
       () => false,
     );
-    return Promise.race([writeTo(child.stdin!, text), ended]);
+    const written = await Promise.race([writeTo(child.stdin!, text), ended]);
+    over.abort();
+    return written;
   }
 
   async close(): Promise<void> {

@@ -1,13 +1,13 @@
 /** The flows that carry most, out of the records of a flow log: ours, or one of AWS's. */
 import { contains } from '../gateway/config.ts';
 import { DEFAULT_FLOW_FORMAT, FLOW_FIELD_NAMES } from '../gateway/flow-fields.ts';
-import type { FlowField } from '../gateway/flow-fields.ts';
 import { IsthmusError } from '../gateway/errors.ts';
+import { isProtocol } from '../gateway/flow-top.ts';
 import type { FlowQuery, FlowRow } from '../gateway/flow-top.ts';
 import { parsePrefix } from '../gateway/text.ts';
 import type { Prefix } from '../routing/prefix.ts';
 import { parseFlowHeader, parseFlowRecord } from './flow-log-format.ts';
-import type { FlowRecord } from './flow-log-format.ts';
+import type { FlowRecord, ReadFields } from './flow-log-format.ts';
 
 /** A flow in one direction as records tell of it. What their format leaves out is null, a port is 0. */
 export interface LoggedFlow extends Omit<FlowRow, 'direction' | 'drop_reason' | 'source' | 'destination' | 'protocol'> {
@@ -58,7 +58,7 @@ interface Sums {
 export async function readTopFlows(
   lines: AsyncIterable<string>,
   query: FlowQuery,
-  fields?: readonly FlowField[],
+  fields?: ReadFields,
 ): Promise<LoggedFlows> {
   const reading = new Reading(query);
   let format = fields;
@@ -71,7 +71,7 @@ export async function readTopFlows(
   return reading.answer();
 }
 
-function formatOf(line: string): readonly FlowField[] {
+function formatOf(line: string): ReadFields {
   const count = line.trim().split(/\s+/).length;
   const found = [DEFAULT_FLOW_FORMAT, FLOW_FIELD_NAMES].find(({ length }) => length === count);
   if (found !== undefined) return found;
@@ -100,7 +100,7 @@ class Reading {
     this.#query = query;
   }
 
-  take(line: string, format: readonly FlowField[]): void {
+  take(line: string, format: ReadFields): void {
     const record = parseFlowRecord(line, format);
     if (record === undefined) {
       this.#unreadable++;
@@ -160,7 +160,7 @@ class Reading {
   #isAskedFor(record: FlowRecord): boolean {
     const { peering, address, port, protocol } = this.#query;
     if (peering !== undefined && record.peering !== peering) return false;
-    if (protocol !== undefined && record.protocol !== protocol) return false;
+    if (protocol !== undefined && !isProtocol(protocol, Number(record.protocol))) return false;
     if (port !== undefined && record.srcport !== port && record.dstport !== port) return false;
     return address === undefined || this.#isIn(address, sourceOf(record)) || this.#isIn(address, destinationOf(record));
   }

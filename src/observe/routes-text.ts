@@ -1,6 +1,7 @@
 /** Route tables as text for people. */
 import type { RouteStatus, RoutesStatus } from '../gateway/status.ts';
 import { columns } from './columns.ts';
+import { originText } from '../gateway/text.ts';
 
 const HEAD = ['destination', 'target', 'from', 'state'];
 
@@ -18,17 +19,10 @@ export function formatRoutes({ tables }: RoutesStatus): string {
   return texts.join('\n');
 }
 
-function cells({ destination, target, origin, prefix_list: list, line, state }: RouteStatus): string[] {
-  const written = line === null ? '' : ` (line ${line})`;
-  const from = origin === 'prefix-list' ? `prefix list ${list}${written}` : `${ORIGIN_TEXT[origin]}${written}`;
-  return [destination, target, from, state];
+function cells(route: RouteStatus): string[] {
+  const { destination, target, line, state } = route;
+  return [destination, target, `${originText(route)}${line === null ? '' : ` (line ${line})`}`, state];
 }
-
-const ORIGIN_TEXT: Readonly<Record<Exclude<RouteStatus['origin'], 'prefix-list'>, string>> = {
-  static: 'static',
-  vpc: 'propagated',
-  vpn: 'propagated, learnt by the kernel',
-};
 
 function listed(names: readonly string[]): string {
   return names.length === 0 ? 'nobody' : names.join(', ');

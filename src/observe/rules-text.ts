@@ -2,7 +2,8 @@
 import type { RuleStatus } from '../gateway/rules.ts';
 import { columns } from './columns.ts';
 
-const KINDS = { acl: 'acl', 'security-group': 'security group', 'network-acl': 'network ACL' } as const;
+/** What the kinds of lists are called. */
+export const KINDS = { acl: 'acl', 'security-group': 'security group', 'network-acl': 'network ACL' } as const;
 const HEADINGS = ['rule', 'action', 'direction', 'line', 'packets', 'denied'];
 
 /** Each list with its rules in their order; a rule that never matched is marked. */

@@ -13,13 +13,19 @@ export function formatStatus(status: GatewayStatus): string {
   for (const peer of status.peers) lines.push('', ...formatPeer(peer));
   if (status.rules.length > 0) {
     lines.push('', 'rules');
-    const width = Math.max(...status.rules.map(({ acl, name }) => acl.length + name.length + 1));
-    for (const { acl, name, action, hits } of status.rules) {
-      lines.push(`  ${`${acl}/${name}`.padEnd(width)}  ${action.padEnd(5)}  ${hits} ${hits === 1 ? 'hit' : 'hits'}`);
+    const width = Math.max(...status.rules.map((rule) => ruleName(rule).length));
+    for (const rule of status.rules) {
+      const { action, hits } = rule;
+      lines.push(`  ${ruleName(rule).padEnd(width)}  ${action.padEnd(5)}  ${hits} ${hits === 1 ? 'hit' : 'hits'}`);
     }
   }
   if (Object.keys(status.drops).length > 0) lines.push('', 'dropped, no peer known', ...formatDrops(status.drops));
   return `${lines.join('\n')}\n`;
+}
+
+/** Numbers of a network ACL's rules are those of one direction. */
+function ruleName({ kind, acl, name, direction }: GatewayStatus['rules'][number]): string {
+  return `${acl}/${name}${kind === 'network-acl' ? ` ${direction}` : ''}`;
 }
 
 function formatPeer(peer: PeerStatus): string[] {

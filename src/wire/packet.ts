@@ -12,6 +12,11 @@ import { DROP } from './drop.ts';
 
 export const PROTOCOL = { icmp: 1, tcp: 6, udp: 17, icmpv6: 58, sctp: 132, dccp: 33, udplite: 136 } as const;
 
+/** Whether a protocol is the one that was asked for: ICMP stands for that of either family. */
+export function isProtocol(asked: number, protocol: number): boolean {
+  return asked === protocol || (asked === PROTOCOL.icmp && protocol === PROTOCOL.icmpv6);
+}
+
 export const TCP_FLAG = { fin: 1, syn: 2, rst: 4, psh: 8, ack: 16 } as const;
 
 /** The ICMP types that a flow's state looks at (RFC 792, RFC 4443). */

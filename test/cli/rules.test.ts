@@ -43,5 +43,7 @@ test('lists are chosen by kind and name, and rules that never matched', (t) => {
   t.deepEqual(names({ group: 'web' }), ['dns']);
   t.deepEqual(names({ networkAcl: 'edge', never: true }), ['100']);
   t.deepEqual(names({ never: true }), ['ssh', '100']);
-  t.throws(() => names({ group: 'edge' }), { message: 'there is no security-group edge; wanted one of web' });
+  t.throws(() => names({ group: 'edge' }), { message: 'there is no security group edge; wanted one of web' });
+  const none = () => selectRules([], { networkAcl: 'edge' });
+  t.throws(none, { message: 'there is no network ACL edge; and there are none' });
 });

@@ -92,11 +92,13 @@ function assertTable(t: ExecutionContext, heading: string, schema: z.ZodObject):
 }
 
 test('the examples are good', (t) => {
-  const pages = ['docs/configuration.md', 'docs/shaping.md', 'docs/filtering.md', 'docs/status-page.md'].map(read);
+  const names = ['configuration', 'shaping', 'filtering', 'status-page', 'two-paths', 'bgp', 'flow-logs'];
+  const pages = names.map((name) => read(`docs/${name}.md`));
   const inDocs = pages.flatMap((page) => page.match(/(?<=```yaml\n)[^]*?(?=```)/g)!);
+  const environment = { ISTHMUS_PSK: PSK, FIBRE_PSK: '1'.repeat(64), RADIO_PSK: '2'.repeat(64) };
   t.true(inDocs.length > 1);
   for (const text of [read('deploy/isthmus.example.yaml'), ...inDocs]) {
-    const result = readConfig({ text, file: 'example', directory: '/' }, { ISTHMUS_PSK: PSK });
+    const result = readConfig({ text, file: 'example', directory: '/' }, environment);
     t.deepEqual('faults' in result ? result.faults.map(formatFault) : [], []);
   }
 });

@@ -2,7 +2,7 @@ import test from 'ava';
 import { createLiveTrace, LiveTrace, takeLiveEvents, type LiveFilter } from '../../src/dataplane/live.ts';
 import { Packet } from '../../src/wire/packet.ts';
 import { DROP } from '../../src/wire/drop.ts';
-import { ip, packetWords, tcp, udp } from '../wire/packets.ts';
+import { echo, ip, packetWords, tcp, udp } from '../wire/packets.ts';
 import { joined, packetToB, rule } from './gateways.ts';
 
 const ANY: LiveFilter = { protocol: -1, port: -1, source: undefined, destination: undefined };
@@ -20,11 +20,15 @@ test('both directions of what a filter says are noted, and nothing else', (t) =>
     ip('172.31.0.2', '192.168.0.1', 6, tcp(1000, 443, 2)),
     ip('172.31.0.1', '192.168.0.1', 17, udp(1000, 53)),
     ip('fd00:a::1', 'fd00:b::1', 6, tcp(1000, 443, 2)),
+    ip('fd00:a::2', 'fd00:b::1', 58, echo(128, 1)),
+    ip('172.31.0.3', '192.168.0.1', 1, echo(8, 1)),
   ];
   const [a, b, a6] = ['172.31.0.1', '192.168.0.1', 'fd00:a::1'].map((address) => packetWords(address));
   for (const [filter, noted] of [
-    [ANY, [0, 1, 2, 3, 4]],
+    [ANY, [0, 1, 2, 3, 4, 5, 6]],
     [{ ...ANY, protocol: 6 }, [0, 1, 2, 4]],
+    [{ ...ANY, protocol: 1 }, [5, 6]],
+    [{ ...ANY, protocol: 58 }, [5]],
     [{ ...ANY, port: 53 }, [3]],
     [{ ...ANY, source: a }, [0, 1, 3]],
     [{ ...ANY, source: b, destination: a, port: 443 }, [0, 1]],

@@ -164,7 +164,7 @@ const table: { what: string; edit: [RegExp | string, string][]; changes: string[
       '+ peerings[Beijing2]',
       '~ peerings[hefei].propagate_to: [local] -> [spokes]',
       '~ route_tables[spokes].routes.10.7.0.0/16: local -> Beijing2',
-      '~ route_tables[spokes].routes.prefix_list Far: blackhole, 1 networks (DIGEST) -> blackhole, 2 networks (DIGEST)',
+      '~ route_tables[spokes].routes.prefix_list Far: blackhole, 1 network (DIGEST) -> blackhole, 2 networks (DIGEST)',
       '~ route_tables[spokes].routes.2001:db8::/32: none -> blackhole',
     ],
   },

@@ -3,12 +3,13 @@ import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import test from 'ava';
 import { Explainer } from '../../src/dataplane/explain.ts';
-import type { AclSpec } from '../../src/policy/acl.ts';
+import { compileAcls, type AclSpec } from '../../src/policy/acl.ts';
+import { createPolicyCounters } from '../../src/policy/counters.ts';
 import { buildPrefixTable } from '../../src/routing/prefix-table.ts';
 import { parsePrefix } from '../../src/routing/prefix.ts';
 import { associations } from '../../src/routing/routing.ts';
 import { BLACKHOLE, BUNDLE, LOCAL } from '../../src/routing/target.ts';
-import { DROP_REASONS } from '../../src/wire/drop.ts';
+import { DROP, DROP_REASONS } from '../../src/wire/drop.ts';
 import { rule } from '../dataplane/gateways.ts';
 import { Node } from '../dataplane/node.ts';
 import { Underlay } from '../session/underlay.ts';
@@ -61,11 +62,33 @@ function randomAcl({ below, one, pick }: Chance): AclSpec {
   return { rules, otherwise: one(3) ? 'deny' : 'allow' };
 }
 
+/** Access lists alone, or with groups, which only allow, and network ACLs: the local VPC and each peering may have them. */
+function randomLists(dice: Chance): Parameters<typeof compileAcls> {
+  const { one, pick } = dice;
+  const lists = [randomAcl(dice), randomAcl(dice)];
+  if (one(2)) return [lists];
+  const allowing = ({ rules }: AclSpec) => rules.map((each) => ({ ...each, action: 'allow' as const }));
+  const group = DROP['security-group'];
+  const groups = lists.map((list): AclSpec => {
+    return { rules: allowing(list), otherwise: 'deny', deniedByRule: group, deniedByDefault: group };
+  });
+  const denial = DROP['network-acl'];
+  const networkAcls = lists.map((): AclSpec => {
+    return { ...randomAcl(dice), deniedByRule: denial, deniedByDefault: denial };
+  });
+  const specs = [...lists, ...groups, ...networkAcls];
+  const networkAcl = () => pick([-1, -1, 4, 5]);
+  const peerings = [0, 1].map((list) => ({ list: one(3) ? 2 + list : list, networkAcl: networkAcl() }));
+  const local = { list: pick([-1, -1, 2, 3]), networkAcl: networkAcl() };
+  const ids = specs.reduce((sum, { rules }) => sum + rules.length, 0);
+  return [specs, { local, peerings, ids, noted: 0 }];
+}
+
 /** A hub with three spokes, with owners, tables and lists at random; the spokes themselves let everything by. */
 function randomHub(dice: Chance) {
   const { below, one, pick } = dice;
   const underlay = new Underlay();
-  const hub = new Node(underlay, '192.0.2.9', 1, one(10) ? 16 : 256);
+  const hub = new Node(underlay, '192.0.2.9', 1, one(4) ? 16 : 256);
   // In some, two of the spokes, or all, are paths of one bundle.
   const members = places.slice(0, pick([0, 0, 2, 3])).map((slot) => ({ slot, seed: below(2 ** 31) }));
   const ends = members.length === 0 ? [LOCAL, 0, 1, 2] : [LOCAL, BUNDLE, BUNDLE, 0, 2];
@@ -86,7 +109,8 @@ function randomHub(dice: Chance) {
     tables,
     association,
   });
-  hub.judge([randomAcl(dice), randomAcl(dice)]);
+  const program = compileAcls(...randomLists(dice));
+  hub.judgeBy(program, createPolicyCounters(program));
   hub.answerFrom('10.8.0.1', 'fd00:8::1');
   if (members.length > 0) hub.bundle([{ number: 0, members, inUse: members.filter(() => one(2)) }]);
   const spokes = Array.from({ length: SPOKES }, (_, slot) => {
@@ -107,7 +131,7 @@ function randomPacket({ below, one, pick }: Chance): Uint8Array {
   const v6 = one(3);
   const host = () => (v6 ? `fd00:${below(PLACES + 1)}::${1 + below(2)}` : `10.${below(PLACES + 1)}.0.${1 + below(2)}`);
   const [source, destination] = [host(), host()];
-  const size = one(12) ? 1300 + below(300) : below(60);
+  const size = one(6) ? 1300 + below(300) : below(60);
   const ports = [below(6), below(6)] as const;
   const [ping, unreachable] = v6 ? [128, 1] : [8, 3];
   const [protocol, payload] = pick<() => [number, Uint8Array]>([
@@ -190,7 +214,16 @@ for (let part = 0; part < PARTS; part++) {
 test.serial('among them was every outcome that a packet can have', (t) => {
   const expected = [
     ...['none', 'no-route', 'source-not-local', 'source-not-allowed', 'destination-not-local', 'blackhole-route'],
-    ...['acl-rule', 'acl-default', 'flow-table-full', 'fragment-without-first', 'ttl-expired', 'packet-too-big'],
+    ...[
+      'acl-rule',
+      'acl-default',
+      'security-group',
+      'network-acl',
+      'flow-table-full',
+      'fragment-without-first',
+      'ttl-expired',
+      'packet-too-big',
+    ],
     'on a path of a bundle',
   ];
   for (const reason of expected) t.true((seen.get(reason) ?? 0) > 10, `${reason}: ${seen.get(reason)}`);

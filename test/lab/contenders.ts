@@ -214,6 +214,8 @@ export interface GatewayFile {
   acls: Record<string, Record<string, unknown>[]>;
   security_groups?: Record<string, object>;
   network_acls?: Record<string, object>;
+  prefix_lists?: Record<string, string[]>;
+  route_tables?: Record<string, object>;
 }
 
 /** The configuration files of both gateways, as plain data: gateway A calls, gateway B is called; all may pass. */

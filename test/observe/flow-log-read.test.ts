@@ -90,6 +90,13 @@ test('a custom format by the line that names its fields, once more where files w
   t.like(ours.flows[0], { direction: 'in', packets: 3, bytes: 4 });
 });
 
+test('fields that AWS has added since version 5 are passed over, where a line names them', async (t) => {
+  const header = 'version srcaddr dstaddr action ecs-cluster-name reject-reason bytes log-status';
+  const answer = await read([header, '8 10.0.0.1 10.0.0.2 REJECT web BPA 40 OK'].join('\n'));
+  t.like(answer, { records: 1, unreadable_lines: 0, bytes: 40 });
+  t.like(answer.flows[0], { source: '10.0.0.1', action: 'reject', bytes: 40 });
+});
+
 test('without a header, an unusual format has to be said', async (t) => {
   const line = '10.0.0.1 10.0.0.2 77';
   await t.throwsAsync(read(line), {
@@ -109,5 +116,7 @@ test('filters, order and length are those of a running gateway', async (t) => {
   t.deepEqual(await sources({ limit: '1' }), ['172.31.16.139']);
   t.deepEqual(await sources({ protocol: 'udp' }), []);
   t.deepEqual(await sources({ peering: 'beijing' }), []);
+  const pings = ['1 10.0.0.1 10.0.0.2', '58 fd00::1 fd00::2', '17 10.0.0.1 10.0.0.3'].join('\n');
+  t.is((await read(pings, { protocol: 'icmp' }, '${protocol} ${srcaddr} ${dstaddr}')).matched, 2, 'of either family');
   await t.throwsAsync(sources({ sort: 'size' }), { code: 'ISTHMUS_USAGE' });
 });

@@ -20,6 +20,7 @@ import { FlowWatch } from '../../src/gateway/flow-watch.ts';
 import { formatFault, readConfig } from '../../src/control/config.ts';
 import { flowLogFormat } from '../../src/control/config-flow-logs.ts';
 import { Rules } from '../../src/gateway/rules.ts';
+import { openFlowOutput } from '../../src/observe/flow-log-outputs.ts';
 import { FlowLogs } from '../../src/observe/flow-logs.ts';
 import { parsePrefix } from '../../src/routing/prefix.ts';
 import { ENVIRONMENT, inMemory } from '../control/config-samples.ts';
@@ -336,6 +337,22 @@ test('a command reads all, to its end', async (t) => {
     read(out).map((line) => line.split(' ')[5]),
     ['1', '2', '3'],
   );
+});
+
+test('a command is written to for days, and each write leaves nothing behind', async (t) => {
+  const leaks: Error[] = [];
+  const note = (warning: Error): void => void leaks.push(warning);
+  process.on('warning', note);
+  t.teardown(() => process.off('warning', note));
+  const output = openFlowOutput(
+    { kind: 'command', argv: ['cat'] },
+    (text) => t.fail(text),
+    () => 0,
+  );
+  for (let interval = 0; interval < 20; interval++) t.true(await output.write('a record\n'));
+  await nextTurn();
+  t.deepEqual(leaks, []);
+  await output.close();
 });
 
 const QUERY: FlowQuery = { sort: 'bytes', limit: 10, cursor: 0 };

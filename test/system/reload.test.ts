@@ -16,6 +16,7 @@ import { faultsOf } from '../control/api-schema.ts';
 import type { Lab } from '../lab/lab.ts';
 import { startNumbered } from '../lab/numbered-stream.ts';
 import { until, type Running } from '../lab/process.ts';
+import { changedFile, reload } from '../lab/reloads.ts';
 import { twoVpcs } from '../lab/two-vpcs.ts';
 
 /** How many reloads under load; more of them by the environment variable RELOADS. */
@@ -38,18 +39,13 @@ test(`${RELOADS} reloads that change all about it lose nothing of an unchanged p
   const { lab, file } = await laboratory(t);
   const psk = await generatePsk(lab);
   const socket = `${RUN_FOLDER}/${interfaceName(lab, 'a')}.sock`;
-  const steady = structuredClone(file);
   const stream = await startNumbered(lab);
   const before = (await gatewayStatus(lab, 'a')).peers[0];
   for (let number = 0; number < RELOADS; number++) {
-    const next = structuredClone(steady);
-    const subnets = [`10.99.${number % 200}.0/24`, `fd00:99:${number % 200}::/48`];
-    if (number % 2 === 0) next.peerings.unshift({ name: 'other', role: 'client', psk, address: '10.9.0.1', subnets });
-    if (number % 3 === 0) next.acls = { first: [{ action: 'deny' }], ...next.acls };
+    const next = changedFile(file, number, psk);
     if (number % 5 === 0) next.gateway['mtu'] = 1400 + (number % 20);
     writeGatewayFile(lab, 'gwa', next);
-    const answer = await callApi(socket, 'POST', '/v1/reload');
-    if (answer.status !== 200) return t.fail(`reload ${number}: ${JSON.stringify(answer.body)}`);
+    const answer = await reload(socket);
     if (number === 0) t.deepEqual(faultsOf('POST /v1/reload', answer), []);
   }
   for (const way of await stream.finish()) {
@@ -76,6 +72,11 @@ test('reload says what it changes, and with --dry-run changes nothing', async (t
   }
   t.deepEqual(JSON.parse((await isthmus(lab, 'reload', '--json')).stdout), { changes: [] });
   t.regex(await lab.must('gwa', ['ip', 'route']), /10\.99\.0\.0\/16/);
+  file.gateway['rekey'] = '60s';
+  writeGatewayFile(lab, 'gwa', file);
+  const refused = await isthmus(lab, 'reload', '--dry-run');
+  t.regex(refused.stdout, /^~ gateway\.rekey: .* can't change while the gateway runs\n$/);
+  t.is(refused.code, 1);
 });
 
 test('a file that cannot be changed to is answered with its place, and changes nothing', async (t) => {

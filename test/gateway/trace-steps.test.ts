@@ -58,3 +58,41 @@ test('a trace says what waits in the class of the packet, and drops it where the
   names[0] = 'copies';
   t.is(stepOf(1000), 'out by b, class bulk: nothing waits');
 });
+
+test('a trace names the list that decides, the route in the words of isthmus routes, and what belongs to nobody', (t) => {
+  const { underlay, a } = joined({
+    acls: [{ rules: [rule({ name: 'dns', ports: [[53, 53]], protocol: 17 })], otherwise: 'deny' }],
+  });
+  const list = { prefix_list: 'offices', line: 7, state: 'active' } as const;
+  const routes = [
+    { ...list, destination: '192.168.0.0/16', target: 'b', origin: 'prefix-list' },
+    { ...list, destination: '192.168.0.0/16', target: 'b', origin: 'vpc', line: null, state: 'hidden' },
+  ] as const;
+  const table = { name: 'local', associated: ['local'], propagating: ['b'], routes };
+  const steps = (source: string, port: string, groups: string[] = []) => {
+    const question = { source, destination: '192.168.0.1', protocol: 'udp', port };
+    const answer = trace(readQuestion(new URLSearchParams(question)), {
+      explainer: new Explainer(a.programs(1420)),
+      routes: { mode: 'peering', tables: [table] },
+      mtu: 1420,
+      names: new Map([[0, 'b']]),
+      peering: (): PeerStatus => ({ ...PEER, name: 'b', security_groups: groups }),
+      rule: () => 'allow by rule dns of open, line 3',
+      shape: () => undefined,
+      isTransitFull: false,
+      seconds: Math.floor(underlay.now / 1000),
+    });
+    return Object.fromEntries(answer.steps.map(({ step, text }) => [step, text]));
+  };
+  t.like(steps('172.31.0.1', '53'), {
+    attachment: 'comes in by local, to which its source belongs',
+    route: 'table local: 192.168.0.0/16 to b (prefix list offices, line 7); before 192.168.0.0/16 to b (propagated)',
+    rules: 'out by b: access list of b: allow by rule dns of open, line 3',
+  });
+  t.is(steps('172.31.0.1', '54')['rules'], 'out by b: access list of b: its default');
+  t.is(steps('172.31.0.1', '54', ['web'])['rules'], 'out by b: security groups of b: no rule allows it');
+  t.like(steps('203.0.113.9', '53'), {
+    attachment: 'comes in by local, as its source belongs to nobody',
+    source: '203.0.113.9 belongs to no attachment',
+  });
+});
