@@ -10,7 +10,7 @@ import { Address6 } from 'ip-address';
 export type Endpoint = Int32Array;
 
 export const ENDPOINT_WORDS = 12;
-export const ENDPOINT = { address: 0, port: 4, scope: 5 } as const;
+export const ENDPOINT = { address: 0, port: 4, scope: 5, local: 6, interface: 10 } as const;
 
 const MAPPED = 0xffff;
 
