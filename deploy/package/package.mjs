@@ -52,7 +52,7 @@ function stage(folder) {
   const bundled = {
     ...published,
     files: [...manifest.files, 'man'],
-    man: 'man/isthmus.8',
+    man: ['man/isthmus.8'],
     bundleDependencies: Object.keys(manifest.dependencies),
   };
   writeFileSync(join(folder, 'package.json'), `${JSON.stringify(bundled, null, 2)}\n`);

@@ -118,7 +118,7 @@ async function showsRequests(t: ExecutionContext, lab: Lab, page: Page): Promise
     'request',
     'vpc-c',
     '--endpoint',
-    'gateway.example.com',
+    'gateway.example.com:51820',
     '--gateway',
     interfaceName(lab, 'a'),
   ];
