@@ -25,7 +25,7 @@ const FLAGS = [
   '--disable-sync',
 ];
 /** Ms for anything that a page is to do: it shares a slow machine with two gateways. */
-const PATIENCE = 30_000;
+const PATIENCE = 60_000;
 
 /** Starts Chromium on a host, with a profile of its own in the lab's directory. */
 export async function startBrowser(lab: Lab, host: string): Promise<Browser> {

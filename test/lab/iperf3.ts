@@ -113,7 +113,7 @@ async function pingTimes(lab: Lab, options: PingOptions = {}): Promise<{ least: 
   // With a deadline it goes on until so many are answered. Without one it waits for the last answer hardly longer than
   // the others took, and calls it lost where a machine is held up for a moment.
   const output = await lab.must('a', ['ping', '-q', '-i', '0.1', '-c', String(count), '-w', '30', B[family]]);
-  const found = /= ([\d.]+)\/([\d.]+)\//.exec(output);
-  if (found === null) throw new Error(`ping: ${output}`);
-  return { least: Number(found[1]), average: Number(found[2]) };
+  const times = /= ([\d.]+)\/([\d.]+)\//.exec(output);
+  if (times === null) throw new Error(`ping: ${output}`);
+  return { least: Number(times[1]), average: Number(times[2]) };
 }

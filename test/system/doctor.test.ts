@@ -62,7 +62,7 @@ async function reported(look: () => Promise<Report>, isWanted: (report: Report) 
 }
 
 /** Milliseconds for what was done to show. */
-const PATIENCE = 40_000;
+const PATIENCE = 90_000;
 
 async function assertHealthy(t: ExecutionContext, look: () => Promise<Report>): Promise<Report> {
   const report = await reported(look, (each) => wrongIn(each).length === 0);

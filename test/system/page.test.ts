@@ -22,7 +22,7 @@ import { A, B, twoVpcs } from '../lab/two-vpcs.ts';
 const ORIGIN = 'http://127.0.0.1:9586';
 const TOKEN = 'open-sesame-0123456789';
 /** Ms: a slow machine may take its time. */
-const PATIENCE = 40_000;
+const PATIENCE = 90_000;
 
 const textOf = async (page: Page, selector: string): Promise<string> =>
   (await page.locator(selector).first().innerText()).trim();

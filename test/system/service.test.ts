@@ -87,7 +87,7 @@ test('as the unit runs it: one capability, ready, watched, reloaded, restarted w
   const service = lab.spawn('gwb', argv, { env: { STATE_DIRECTORY: state } });
   const heard = async (what: string, text: RegExp, from = 0): Promise<Message> => {
     const find = (): Message | undefined => messages(service, from).find((message) => text.test(message.text));
-    await until(what, () => find() !== undefined || !service.isRunning(), 30_000);
+    await until(what, () => find() !== undefined || !service.isRunning());
     const found = find();
     if (found === undefined) throw new Error(`${what}: ${service.tail()}`);
     return found;
