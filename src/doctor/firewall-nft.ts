@@ -65,7 +65,7 @@ function mapped({ key, data }: Json, before: readonly Condition[], table: string
 
 function conditionsOf({ op, left, right }: Json): Condition[] {
   const place = placeOf(left as Json);
-  const values = valuesOf(right);
+  const values = namedValuesOf(left as Json, right);
   if (place === undefined || values === undefined || !['==', '!=', 'in'].includes(String(op))) return [unknown()];
   return [...place.implied, { field: place.field, negated: op === '!=', values }];
 }
@@ -92,6 +92,14 @@ function placeOf(left: Json): { field: Field; implied: Condition[] } | undefined
   const implied = protocol === 'th' ? [] : [is('protocol', protocol)];
   const ports: Readonly<Partial<Record<string, Field>>> = { dport: 'port', sport: 'sourcePort' };
   return { field: ports[field] ?? 'unknown', implied };
+}
+
+/** On a host without `/etc/protocols` (Debian's netbase) nft prints protocols as numbers. */
+const PROTOCOL_NAMES: Readonly<Partial<Record<string, string>>> = { 1: 'icmp', 6: 'tcp', 17: 'udp', 58: 'ipv6-icmp' };
+
+function namedValuesOf(left: Json, right: unknown): string[] | undefined {
+  const values = valuesOf(right);
+  return placeOf(left)?.field === 'protocol' ? values?.map((value) => PROTOCOL_NAMES[value] ?? value) : values;
 }
 
 /** Undefined for what can't be read here, such as a named set. */
@@ -130,7 +138,7 @@ function wordsOf(expression: Json): string[] {
   const { op, left, right } = value as Json;
   const place = Object.values(left as Json)[0] as Record<string, string>;
   const name = 'field' in place ? `${place['protocol']} ${place['field']}` : place['key'];
-  return [`${name} ${op === '!=' ? '!= ' : ''}${(valuesOf(right) ?? ['?']).join(',')}`];
+  return [`${name} ${op === '!=' ? '!= ' : ''}${(namedValuesOf(left as Json, right) ?? ['?']).join(',')}`];
 }
 
 function is(field: Field, ...values: string[]): Condition {

@@ -91,6 +91,7 @@ for (const [what, packet, policy, rules, wanted] of [
   ['the source port of a caller nobody knows', CALLER, 'drop', [[field('th', 'sport', 53), accept]], 'perhaps'],
   ['TCP', INPUT, 'drop', [[field('tcp', 'dport', 51820), accept]], 'sure'],
   ['UDP', INPUT, 'accept', [[meta('l4proto', 'udp'), drop]], 'sure'],
+  ['UDP by its number', INPUT, 'accept', [[meta('l4proto', 17), drop]], 'sure'],
   ['what this reader does not know', INPUT, 'drop', [[{ xt: null }, accept]], 'perhaps'],
   [
     'a verdict map',
