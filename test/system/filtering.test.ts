@@ -402,7 +402,7 @@ test.serial('isthmus rules: each rule with its line and hits, and those that nev
   for (const { name, line } of never.rules) t.true(lines[line - 1].includes(`name: ${name}`), `line ${line}`);
   const { code, stderr } = await lab.run('gwb', [...ISTHMUS, 'rules', interfaceName(lab, 'b'), '--group', 'webb']);
   t.is(code, 64);
-  t.regex(stderr, /there is no security-group webb; wanted one of web/);
+  t.regex(stderr, /there is no security group webb; wanted one of web/);
 });
 
 test.serial('a rule that a reload removes: tracked flows live on, new ones are judged by the new rules', async (t) => {
