@@ -96,6 +96,9 @@ test.before(async () => {
   const device = interfaceName(lab, 'a');
   const peer = (await lab.must('gwa', ['wg', 'show', device, 'peers'])).trim();
   await lab.must('gwa', ['wg', 'set', device, 'peer', peer, 'allowed-ips', '0.0.0.0/0,::/0']);
+  // What gateway A's kernel asks of IPv6 neighbours on the tunnel would be counted with what is sent here.
+  const chain = `type filter hook output priority 0; oifname "${device}" meta nfproto ipv6 drop;`;
+  await lab.must('gwa', ['nft', '-f', '-'], { input: `table inet quiet { chain output { ${chain} }; }\n` });
   for (const family of [4, 6] as const) await connected(lab, { family, processes: [gateway], timeout: PATIENCE });
   tunnelA = await RawInterface.open(lab, 'gwa', device);
   tunnelB = await RawInterface.open(lab, 'gwb', interfaceName(lab, 'b'));
