@@ -64,7 +64,7 @@ table inet isthmus_host {
   chain input {
     type filter hook input priority filter; policy drop;
     iif lo accept
-    meta l4proto { icmp, ipv6-icmp } accept
+    meta l4proto { 1, 58 } accept comment "ICMP, and that of IPv6: not every host knows them by name"
     udp dport $LISTEN_PORT accept
     udp sport { 53, 67, 123, 547 } accept comment "answers: DNS, DHCP, NTP"
     $ssh
