@@ -14,7 +14,7 @@ import {
   type Tunnel,
 } from '../test/lab/contenders.ts';
 import type { Lab } from '../test/lab/lab.ts';
-import { execute } from '../test/lab/process.ts';
+import { execute, until } from '../test/lab/process.ts';
 
 export interface Contender {
   readonly id: string;
@@ -144,6 +144,8 @@ async function startScraped(lab: Lab): Promise<Tunnel> {
   const scrapers = ['gwa', 'gwb'].map((host) =>
     lab.spawn(host, [process.execPath, script, `http://${METRICS}/metrics`]),
   );
+  // Two programs that start are not what is measured.
+  await until('the scrapers', () => scrapers.every((scraper) => scraper.output().includes('scraping')));
   const stop = async (): Promise<void> => {
     await Promise.all(scrapers.map((scraper) => scraper.stop()));
     await tunnel.stop();
