@@ -73,7 +73,9 @@ export type Report =
   | { type: 'probed'; slot: number; answer: Uint8Array }
   /** What the peer's gateway says about the peering. */
   | { type: 'control'; slot: number; payload: Uint8Array }
-  | { type: 'tunFailed'; error: number };
+  | { type: 'tunFailed'; error: number }
+  /** Packets are no longer written to the capture file. */
+  | { type: 'captureEnded'; reason: string };
 
 /** Words of the Int32Array that both sides of a thread share. */
 export const SHARED = {

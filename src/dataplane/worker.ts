@@ -41,6 +41,7 @@ const OWN = rowOf(-1);
 const { direction, tun, wakeFd, counters, shared, ring, outboundWakeFd, capture } = workerData as WorkerData;
 const port = parentPort!;
 const report = (message: Report): void => port.postMessage(message);
+const captureEnded = (reason: string): void => report({ type: 'captureEnded', reason });
 const ready = (): void => report({ type: 'ready', tid: Number(basename(readlinkSync('/proc/thread-self'))) });
 let socket = -1;
 let ordersSeen = 0;
@@ -100,12 +101,12 @@ function obey(apply: (order: never) => void): boolean {
 }
 
 if (direction === 'outbound') {
-  const queue = captureOutbound(outboundQueue(tun, wakeFd, ring), capture);
+  const queue = captureOutbound(outboundQueue(tun, wakeFd, ring), capture, captureEnded);
   const outbound = new Outbound(queue, counters, report);
   ready();
   run(queue, outbound, (order: OutboundOrder) => outbound.apply(order));
 } else {
-  const queue = captureInbound(inboundQueue(tun, wakeFd, ring, outboundWakeFd), capture);
+  const queue = captureInbound(inboundQueue(tun, wakeFd, ring, outboundWakeFd), capture, captureEnded);
   const inbound = new Inbound(queue, counters, endpoints, shared, report);
   ready();
   run(queue, inbound, (order: InboundOrder) => inbound.apply(order));

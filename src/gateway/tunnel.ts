@@ -421,6 +421,9 @@ export class Tunnel {
         // A deleted interface is noticed by the next tick.
         this.#log.debug('the TUN reports an error');
         break;
+      case 'captureEnded':
+        this.#log.error(`the capture ended: ${message.reason}`);
+        break;
     }
   }
 

@@ -2,7 +2,7 @@
  * Writes the packets of the overlay to a pcap file, before they are judged, so that a dropped one can be seen. A layer
  * around a queue; without a path it is the queue itself.
  */
-import { openSync, writeFileSync, writeSync } from 'node:fs';
+import { closeSync, openSync, writeFileSync, writeSync } from 'node:fs';
 import { MAX_PACKET } from '../wire/packet.ts';
 import type { InboundQueue, OutboundQueue } from './index.ts';
 import { ROW } from './layout.ts';
@@ -23,10 +23,10 @@ export function createCapture(path: string): void {
   writeFileSync(path, header, { mode: 0o600 });
 }
 
-/** Captures what is read from the TUN; a super-packet is one record. */
-export function captureOutbound(queue: OutboundQueue, path: string): OutboundQueue {
+/** Captures what is read from the TUN; a super-packet is one record. `ended` is told why no more can be written. */
+export function captureOutbound(queue: OutboundQueue, path: string, ended: (reason: string) => void): OutboundQueue {
   if (path === '') return queue;
-  const write = appender(path);
+  const write = appender(path, ended);
   return {
     ...queue,
     readTun: (maxRows) => {
@@ -39,10 +39,10 @@ export function captureOutbound(queue: OutboundQueue, path: string): OutboundQue
   };
 }
 
-/** Captures what was opened, packet by packet. */
-export function captureInbound(queue: InboundQueue, path: string): InboundQueue {
+/** Captures what was opened, packet by packet. `ended` is told why no more can be written. */
+export function captureInbound(queue: InboundQueue, path: string, ended: (reason: string) => void): InboundQueue {
   if (path === '') return queue;
-  const write = appender(path);
+  const write = appender(path, ended);
   return {
     ...queue,
     coalesce: (count) => {
@@ -57,17 +57,31 @@ export function captureInbound(queue: InboundQueue, path: string): InboundQueue 
   };
 }
 
-/** Both threads append to one file, a record a call, which the kernel keeps whole. */
-function appender(path: string): (slab: Uint8Array, offset: number, length: number) => void {
-  const fd = openSync(path, 'a');
+/**
+ * Both threads append to one file, a record a call, which the kernel keeps whole. Where it no longer can, as the disk is full,
+ * the capture ends, and packets go on.
+ */
+function appender(
+  path: string,
+  ended: (reason: string) => void,
+): (slab: Uint8Array, offset: number, length: number) => void {
+  let fd = openSync(path, 'a');
   const record = Buffer.alloc(RECORD_HEADER_SIZE + MAX_PACKET);
   return (slab, offset, length) => {
+    if (fd < 0) return;
     const now = Date.now();
     record.writeUInt32LE(Math.floor(now / 1000), 0);
     record.writeUInt32LE((now % 1000) * 1000, 4);
     record.writeUInt32LE(length, 8);
     record.writeUInt32LE(length, 12);
     record.set(slab.subarray(offset, offset + length), RECORD_HEADER_SIZE);
-    writeSync(fd, record, 0, RECORD_HEADER_SIZE + length);
+    try {
+      if (writeSync(fd, record, 0, RECORD_HEADER_SIZE + length) === RECORD_HEADER_SIZE + length) return;
+      ended('no room for a whole packet');
+    } catch (error) {
+      ended((error as Error).message);
+    }
+    closeSync(fd);
+    fd = -1;
   };
 }
