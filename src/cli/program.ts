@@ -38,7 +38,7 @@ export async function createProgram(name = ''): Promise<Command> {
 To join two VPCs, on the gateway that can be called:
   isthmus init --name ningxia --subnets 172.31.0.0/16 --endpoint 203.0.113.7
   sudo isthmus up ningxia.yaml        (the rest in a second terminal)
-  sudo isthmus peering request beijing --acl peers > invitation
+  (umask 077; sudo isthmus peering request beijing --acl peers > invitation)
 
 and on the other one, with the invitation:
   isthmus init --name beijing --subnets 192.168.0.0/16
