@@ -50,8 +50,11 @@ function fail(path: string, error: unknown): never {
 function onlyGateway(): string {
   const names = listSockets().map((file) => file.slice(0, -'.sock'.length));
   if (names.length === 1) return names[0];
-  const found = names.length === 0 ? 'no gateway runs here' : `several gateways run here: ${names.join(', ')}`;
-  throw new IsthmusError('ISTHMUS_NO_GATEWAY', `${found}; name its interface`);
+  const found =
+    names.length === 0
+      ? 'no gateway runs here; start one with isthmus up FILE'
+      : `several gateways run here: ${names.join(', ')}; name its interface (peering, audit: --gateway; doctor: its file)`;
+  throw new IsthmusError('ISTHMUS_NO_GATEWAY', found);
 }
 
 function listSockets(): string[] {

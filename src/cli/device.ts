@@ -15,8 +15,8 @@ export function command(): Command {
       .addHelpText(
         'after',
         `
-LOG_LEVEL is verbose, error (if not set) or silent. It ends by SIGTERM, by SIGINT, and when its interface or its socket
-under /var/run/wireguard is deleted.
+LOG_LEVEL is verbose, error (if not set) or silent. It ends by SIGTERM, by
+SIGINT, and when its interface or its socket under /var/run/wireguard is deleted.
 
 Examples:
   isthmus device wg0 && wg setconf wg0 /etc/wireguard/wg0.conf && ip link set wg0 up

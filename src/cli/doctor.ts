@@ -39,7 +39,7 @@ export function command(): Command {
       'after',
       '\nExamples:\n  sudo isthmus doctor /etc/isthmus/gateway.yaml\n  sudo isthmus doctor -v\n' +
         `  sudo isthmus doctor --json | jq '.findings[] | select(.severity == "fault") | .id'\n\n` +
-        'Run it at both ends: a gateway is silent to whom it does not know, so the one that is called knows more.\n' +
+        'Run it at both ends: a gateway is silent to whom it does not know, so the one\nthat is called knows more.\n' +
         'docs/troubleshooting.md describes every check.',
     )
     .action(doctor);

@@ -4,7 +4,7 @@ import { pipeline } from 'node:stream';
 import type { Readable } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { createGunzip } from 'node:zlib';
-import { Command } from 'commander';
+import { Command, Option } from 'commander';
 import { flowLogFormat } from '../control/config-flow-logs.ts';
 import { flowQuery } from '../control/flow-query.ts';
 import { IsthmusError } from '../gateway/errors.ts';
@@ -42,8 +42,8 @@ export function command(): Command {
         'or without the line that names the fields.',
     )
     .argument('[interface]', 'which gateway; may be left out where one runs')
-    .option('--top <n>', 'how many flows, up to 1000', '20')
-    .option('--sort <what>', 'bytes, packets or rate', 'bytes')
+    .addOption(new Option('--top <n>', 'how many flows, up to 1000').default('20', '20'))
+    .addOption(new Option('--sort <what>', 'bytes, packets or rate').default('bytes', 'bytes'))
     .option('--peering <name>', 'only those of this peering')
     .option('--address <cidr>', 'only those from or to this network')
     .option('--port <n>', 'only those from or to this port')

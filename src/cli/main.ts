@@ -9,8 +9,9 @@ function exitCodeFor(error: unknown): number {
   // Commander has printed its own text, and help that was asked for is no failure.
   if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : EXIT.usage;
   if (error instanceof IsthmusError) {
-    const located = error.exitCode === EXIT.config;
-    complain(located ? error.message : `isthmus: ${error.message} (${error.code})`);
+    // The faults of a file have their codes in the text.
+    const isCoded = error.message.includes('(ISTHMUS_');
+    complain(isCoded ? error.message : `isthmus: ${error.message} (${error.code})`);
     return error.exitCode;
   }
   const text = error instanceof Error ? (error.stack ?? error.message) : String(error);

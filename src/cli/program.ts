@@ -4,23 +4,23 @@ import { packageVersion } from './version.ts';
 
 /** A command is loaded when it is asked for, so that making a key needs nothing of what a gateway needs. */
 const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
-  up: async () => (await import('./up.ts')).command(),
-  trace: async () => (await import('./trace.ts')).command(),
-  flows: async () => (await import('./flows.ts')).command(),
-  doctor: async () => (await import('./doctor.ts')).command(),
-  reload: async () => (await import('./reload.ts')).command(),
-  status: async () => (await import('./status.ts')).command(),
-  rules: async () => (await import('./rules.ts')).command(),
-  routes: async () => (await import('./routes.ts')).command(),
+  init: async () => (await import('./init.ts')).command(),
   peering: async () => (await import('./peering.ts')).command(),
   audit: async () => (await import('./audit.ts')).command(),
-  device: async () => (await import('./device.ts')).command(),
-  init: async () => (await import('./init.ts')).command(),
   check: async () => (await import('./check.ts')).command(),
+  up: async () => (await import('./up.ts')).command(),
+  status: async () => (await import('./status.ts')).command(),
+  rules: async () => (await import('./rules.ts')).command(),
+  reload: async () => (await import('./reload.ts')).command(),
+  doctor: async () => (await import('./doctor.ts')).command(),
+  trace: async () => (await import('./trace.ts')).command(),
+  routes: async () => (await import('./routes.ts')).command(),
+  flows: async () => (await import('./flows.ts')).command(),
+  'export-wg': async () => (await import('./export-wg.ts')).command(),
   genpsk: async () => (await import('./keys.ts')).genpsk(),
   genkey: async () => (await import('./keys.ts')).genkey(),
   pubkey: async () => (await import('./keys.ts')).pubkey(),
-  'export-wg': async () => (await import('./export-wg.ts')).command(),
+  device: async () => (await import('./device.ts')).command(),
 };
 
 /** The whole command line, or, where `name` is one of the commands, as much of it as that needs. */
@@ -35,19 +35,17 @@ export async function createProgram(name = ''): Promise<Command> {
     .addHelpText(
       'after',
       `
-To join two VPCs:
-  isthmus init       writes the configuration of both sides and their key
-  isthmus check      says whether a configuration is good
-  isthmus up         runs the gateway of a configuration
-  isthmus status     shows a running gateway
-  isthmus doctor     finds and explains what is wrong
-  isthmus flows      shows who uses it most
-  isthmus reload     has it take up its changed configuration
-  isthmus rules      shows its rules with their hits
-  isthmus routes     shows its route tables
-  isthmus peering    requests, accepts and deletes peerings while it runs
-  isthmus audit      shows who did so
-  isthmus export-wg  writes the file with which a stock WireGuard takes one of the sides`,
+To join two VPCs, on the gateway that can be called:
+  isthmus init --name ningxia --subnets 172.31.0.0/16 --endpoint 203.0.113.7
+  sudo isthmus up ningxia.yaml        (the rest in a second terminal)
+  (umask 077; sudo isthmus peering request beijing --acl peers > invitation)
+
+and on the other one, with the invitation:
+  isthmus init --name beijing --subnets 192.168.0.0/16
+  sudo isthmus up beijing.yaml        (the rest in a second terminal)
+  sudo isthmus peering accept --acl peers < invitation
+
+If something is wrong: sudo isthmus doctor. Every command has --help.`,
     );
   for (const command of await Promise.all(loaders.map((load) => load()))) program.addCommand(inherit(command, program));
   return program.exitOverride();

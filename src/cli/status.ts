@@ -40,7 +40,7 @@ export function command(): Command {
     .argument('[interface]', 'which gateway; may be left out where one runs')
     .option('--json', 'print JSON, for scripts; with --watch a line each time')
     .option('--watch', 'go on showing it')
-    .option('--interval <duration>', 'with --watch: how often, such as 500ms or 5s (1s)')
+    .option('--interval <duration>', 'with --watch: how often, such as 500ms or 5s (default: 1s)')
     .addHelpText(
       'after',
       '\nExamples:\n  isthmus status\n  isthmus status ist0 --watch\n  isthmus status --watch --interval 5s\n' +

@@ -29,15 +29,21 @@ export function command(): Command {
     .argument('[interface]', 'which gateway; may be left out where one runs')
     .option('--source <address>', 'where the packet comes from; live: one end of the flow')
     .option('--destination <address>', 'where it goes; live: the other end')
-    .option('--protocol <name>', 'tcp (the first packet of a connection), udp, icmp or a number (tcp); live: any')
+    .option(
+      '--protocol <name>',
+      'tcp (the first packet of a connection), udp, icmp or a number (default: tcp); live: any',
+    )
     .option('--port <number>', "the destination's; of ICMP the type; live: of either end")
-    .option('--from <attachment>', 'where it comes in: local, a peering, or auto, to which its source belongs (auto)')
-    .option('--source-port <number>', "the source's port (49152)")
+    .option(
+      '--from <attachment>',
+      'where it comes in: local, a peering, or auto, to which its source belongs (default: auto)',
+    )
+    .option('--source-port <number>', "the source's port (default: 49152)")
     .option('--size <bytes>', 'of the whole packet')
-    .option('--ttl <hops>', 'hops left (64)')
+    .option('--ttl <hops>', 'hops left (default: 64)')
     .option('--live', 'follow packets as they pass')
-    .option('--seconds <number>', 'live: end after so long (10)')
-    .option('--steps <number>', 'live: end after so many lines (1000)')
+    .option('--seconds <number>', 'live: end after so long (default: 10)')
+    .option('--steps <number>', 'live: end after so many lines (default: 1000)')
     .option('--json', 'print JSON, for scripts; live: a line each')
     .addHelpText(
       'after',

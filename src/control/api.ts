@@ -65,7 +65,9 @@ const BODY_MOST = 65_536;
 /** Serves the API at `path`. What a gateway that was killed left there is taken away. Throws if one that runs is there. */
 export async function serveApi(path: string, target: ApiTarget): Promise<Server> {
   mkdirSync(dirname(path), { recursive: true, mode: 0o755 });
-  if (await isAnswered(path)) throw new Error('another gateway answers there');
+  if (await isAnswered(path)) {
+    throw new Error('each gateway of a host needs a gateway.interface of its own, and another gateway answers there');
+  }
   rmSync(path, { force: true });
   const server = apiServer(target);
   const mask = process.umask(0o077);

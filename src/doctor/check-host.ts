@@ -112,11 +112,11 @@ export function checkPlaces({ config, host, network, running }: Configured): Sai
 /** The file: its faults, and whether what runs is it. */
 export function checkConfig({ file, config, configFaults, running }: Context): Said[] {
   if (config === undefined) {
-    const why =
-      running.kind === 'yes' ? 'The gateway goes on with what it read before.' : 'The gateway cannot start with it.';
-    return configFaults.map(({ place, message, code }) =>
-      fault('config', `${message} (${code})`, why, /chmod 600 \S+/.exec(message)?.[0] ?? `edit ${place}`),
-    );
+    const why = 'A gateway cannot start with it; one that runs goes on with what it read before.';
+    return configFaults.map(({ place, message, code }) => {
+      const open = code === 'ISTHMUS_CONFIG_UNREADABLE' ? `ls -l ${file}` : `edit ${place}`;
+      return fault('config', `${message} (${code})`, why, /chmod 600 \S+/.exec(message)?.[0] ?? open);
+    });
   }
   const good = ok('config', `${file} has no fault`);
   if (running.kind !== 'yes') return [good];
@@ -131,7 +131,7 @@ export function checkConfig({ file, config, configFaults, running }: Context): S
   const seen = `the file has ${changes.length} ${changes.length === 1 ? 'change' : 'changes'} that the gateway has not taken up: ${some.join(', ')}`;
   const fix =
     refused.length > 0
-      ? `systemctl restart isthmus   # or stop and start it: ${some.join(', ')} can't change while it runs`
+      ? `systemctl restart isthmus@NAME   # NAME.yaml is its file; or stop and start it: ${some.join(', ')} can't change while it runs`
       : `isthmus reload ${status.interface}   # --dry-run says what it changes`;
   return [good, warning('config-changed', seen, 'What was meant to hold by now does not.', fix)];
 }
@@ -147,7 +147,7 @@ export function checkProcess({ file, running, config }: Context): Said[] {
     }
     case 'stale': {
       const why = 'It ended without cleaning up, so it was killed or the host went down. The next start removes it.';
-      const fix = `isthmus up ${file}   # journalctl -u isthmus says how it ended`;
+      const fix = `isthmus up ${file}   # journalctl -u 'isthmus@*' says how it ended`;
       return [fault('gateway-process', `${running.path} is there, and no gateway behind it`, why, fix)];
     }
     case 'forbidden': {

@@ -24,7 +24,7 @@ export function checkLink(context: Configured): Said[] {
   const said: Said[] = [];
   if (!link.up) {
     const why = 'No packet passes, the UDP port is closed, and the kernel has dropped the routes into the tunnel.';
-    const fix = `systemctl restart isthmus   # or: ip link set ${name} up, and the routes below`;
+    const fix = `systemctl restart isthmus@NAME   # NAME.yaml is its file; or: ip link set ${name} up, and the routes below`;
     said.push(fault('link', `${name} is down`, why, fix));
   } else if (!status.listening) {
     const why = 'No datagram comes in. The gateway tries again every 100 ms.';
@@ -214,7 +214,8 @@ export function checkAccess({ config }: Configured): Said[] {
   const closed = config.peerings.filter(({ acl, groups }) => acl < 0 && groups.length === 0 && !hasGroups);
   if (config.peerings.length === 0) {
     const fix = 'isthmus peering request NAME   # or add one under peerings';
-    return [hint('access-list', 'there is no peering', 'There is nothing to carry.', fix)];
+    const why = 'There is nothing to carry. Requested peerings show only while the gateway runs.';
+    return [hint('access-list', 'there is no peering', why, fix)];
   }
   if (closed.length === 0) return [ok('access-list', 'every peering has an access list or groups')];
   return closed.map(({ name }) =>

@@ -1,5 +1,5 @@
 /** Requested peerings as a gateway runs by them, beside those of its configuration file. */
-import { isRouted } from '../peering/state.ts';
+import { isOver, isRouted } from '../peering/state.ts';
 import { overlapOf } from '../peering/lifecycle.ts';
 import type { PeeringRecord, World } from '../peering/record.ts';
 import { formatPrefix, parsePrefix } from '../routing/prefix.ts';
@@ -113,11 +113,13 @@ function listedForm({ name, side, endpoint, peer_subnets, acl }: PeeringStatus, 
   };
 }
 
-function conflict({ name }: PeeringRecord, reason: string): IsthmusError {
+function conflict({ name, state }: PeeringRecord, reason: string): IsthmusError {
+  const advice = isOver(state)
+    ? `It is ${state}, and its name is free some minutes after: run by the file as it was, and reload this one then`
+    : `Change the file, or delete the peering while the file is as it was: isthmus peering delete ${name}`;
   return new IsthmusError(
     'ISTHMUS_PEERING_CONFLICT',
-    `the requested peering ${name} does not go with the configuration file: ${reason}. Change the file, or delete the ` +
-      `peering while the file is as it was: isthmus peering delete ${name}`,
+    `the requested peering ${name} does not go with the configuration file: ${reason}. ${advice}`,
   );
 }
 
