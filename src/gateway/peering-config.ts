@@ -32,8 +32,10 @@ export function worldOf(file: GatewayConfig, records: readonly PeeringRecord[]):
  * is there for what the gateways say to each other. Throws `ISTHMUS_PEERING_CONFLICT` where the file leaves no room for one.
  */
 export function withRequested(file: GatewayConfig, records: readonly PeeringRecord[]): GatewayConfig {
-  // Of two with one name the older is over, and the name has been given again.
-  const held = new Map(records.filter(({ psk }) => psk !== '').map((record) => [record.name, record]));
+  const filed = new Set(file.peerings.map(({ name }) => name));
+  // One that is over is there for the other side to hear of it, until its name is given again: here, or in the file.
+  const kept = records.filter(({ psk, state, name }) => psk !== '' && !(isOver(state) && filed.has(name)));
+  const held = new Map(kept.map((record) => [record.name, record]));
   const peerings = Array.from(held.values(), (record) => peeringOf(record, file));
   if (peerings.length === 0) return file;
   const { routeTable, propagateTo } = READY_MADE[file.mode].peering;
@@ -113,13 +115,11 @@ function listedForm({ name, side, endpoint, peer_subnets, acl }: PeeringStatus, 
   };
 }
 
-function conflict({ name, state }: PeeringRecord, reason: string): IsthmusError {
-  const advice = isOver(state)
-    ? `It is ${state}, and its name is free some minutes after: run by the file as it was, and reload this one then`
-    : `Change the file, or delete the peering while the file is as it was: isthmus peering delete ${name}`;
+function conflict({ name }: PeeringRecord, reason: string): IsthmusError {
   return new IsthmusError(
     'ISTHMUS_PEERING_CONFLICT',
-    `the requested peering ${name} does not go with the configuration file: ${reason}. ${advice}`,
+    `the requested peering ${name} does not go with the configuration file: ${reason}. Change the file, or delete the ` +
+      `peering while the file is as it was: isthmus peering delete ${name}`,
   );
 }
 

@@ -91,6 +91,13 @@ test('one that is being deleted has its session and nothing else; its name can b
   t.deepEqual(peerings[0].keys, { kind: 'psk', role: 'server', cipher: 'auto', psk: bytes(NEXT_PSK) });
 });
 
+test('one that is over gives way to a peering of its name in the file', (t) => {
+  const record: PeeringRecord = { ...records().requester, state: 'deleted' };
+  const { peerings } = withRequested(ALONE, [record]);
+  const file = { ...ALONE, peerings: [{ ...peerings[0], unrouted: false, keepaliveMs: 1000 }] };
+  t.is(withRequested(file, [record]), file);
+});
+
 for (const [what, file, said] of [
   ['name', '{name: b, role: server, psk: PSK, subnets: [10.9.0.0/16]}', 'the file has a peering b too'],
   [
