@@ -143,10 +143,7 @@ export class StatusPage {
     if (!this.#costlyCalls.take()) return tooMany();
     const given = /^Bearer (.+)$/.exec(headers.authorization ?? '')?.[1] ?? '';
     if (!timingSafeEqual(digest(Buffer.from(given, 'latin1')), this.#digest)) {
-      return {
-        ...refusal(401, 'the token is not the one in gateway.metrics'),
-        headers: { 'www-authenticate': 'Bearer' },
-      };
+      return refusal(401, 'the token is not the one in gateway.metrics', { 'www-authenticate': 'Bearer' });
     }
     return this.#call('POST', url);
   }
@@ -188,8 +185,8 @@ function json(code: number, body: object, headers: Readonly<Record<string, strin
   return { code, headers: { 'content-type': 'application/json', ...headers }, body: `${JSON.stringify(body)}\n` };
 }
 
-function refusal(code: number, message: string): Answer {
-  return json(code, { code: 'ISTHMUS_PAGE', message });
+function refusal(code: number, message: string, headers: Readonly<Record<string, string>> = {}): Answer {
+  return json(code, { code: 'ISTHMUS_PAGE', message }, headers);
 }
 
 function tooMany(): Answer {

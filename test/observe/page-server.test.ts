@@ -193,8 +193,10 @@ test('another site has a browser ask in vain', async (t) => {
 test('who has the token reloads, and nobody where there is none', async (t) => {
   const { ask, calls, clock } = await served(t);
   for (const authorization of ['', 'Bearer', 'Bearer wrong', `Basic ${TOKEN}`, `Bearer ${TOKEN}x`, TOKEN]) {
-    const { code, body } = await ask('/v1/reload', { authorization }, 'POST');
+    const { code, headers, body } = await ask('/v1/reload', { authorization }, 'POST');
     t.is(code, 401, authorization);
+    t.is(headers['www-authenticate'], 'Bearer');
+    t.is(headers['content-type'], 'application/json');
     t.false(body.includes(TOKEN));
   }
   t.deepEqual(calls, []);
