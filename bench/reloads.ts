@@ -10,7 +10,7 @@ import {
 } from '../test/lab/contenders.ts';
 import { iperf3, type Flow, type Iperf3Options } from '../test/lab/iperf3.ts';
 import type { Lab } from '../test/lab/lab.ts';
-import { apiPath } from '../test/lab/look.ts';
+import { apiPath, counted } from '../test/lab/look.ts';
 import { changedFile, reload } from '../test/lab/reloads.ts';
 import { digits, type Results } from './results.ts';
 import { forgetPaths } from './session.ts';
@@ -101,12 +101,7 @@ const ofUdp = ({ mbps, packets, lost }: Flow, unread: number): string =>
   (unread > 0 ? `, ${unread} of them for want of room in iperf3's socket` : '');
 
 /** How many datagrams have found the receiver's socket full: they were carried, but iperf3 counts them as lost. */
-async function withoutRoom(lab: Lab): Promise<number> {
-  const [names, values] = [...(await lab.must('b', ['cat', '/proc/net/snmp'])).matchAll(/^Udp: (.*)$/gm)].map(
-    ([, words]) => words.split(' '),
-  );
-  return Number(values[names.indexOf('RcvbufErrors')]);
-}
+const withoutRoom = (lab: Lab): Promise<number> => counted(lab, 'b', 'Udp', 'RcvbufErrors');
 
 /**
  * What both gateways have dropped, but what their kernels ask of IPv6 neighbours on the tunnel from time to time: it is from

@@ -2,6 +2,7 @@ import type { CipherChoice, RemoteHost, Role } from '../gateway/config.ts';
 import { IsthmusError } from '../gateway/errors.ts';
 import { formatPrefix, formatRemote } from '../gateway/text.ts';
 import type { Prefix } from '../routing/prefix.ts';
+import { DEFAULT_PORT } from './arguments.ts';
 
 export interface InitSide {
   readonly name: string;
@@ -56,7 +57,7 @@ gateway:
   name: ${quoted(ours.name)}
   interface: ist0
   address: ${flowList(answers.overlay.map((pair) => pair[role]))}
-  listen: ${role === 'server' ? serverEndpoint.port : 51820}
+  listen: ${role === 'server' ? serverEndpoint.port : DEFAULT_PORT}
   subnets: ${flowList(ours.subnets)}
 peerings:
   - name: ${quoted(theirs.name)}

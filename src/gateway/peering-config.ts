@@ -76,13 +76,20 @@ function peeringOf(record: PeeringRecord, file: GatewayConfig): PeeringConfig {
     addresses: isLed ? record.peerAddresses.map(parsePrefix) : [],
     keepaliveMs: side === 'accepter' ? KEEPALIVE : 0,
     acl: list,
+    ...plainParts(file),
+    ...(!isLed && { unrouted: true }),
+  };
+}
+
+/** What is said of a peering in the file only. */
+function plainParts({ mode }: GatewayConfig) {
+  return {
     groups: [],
     networkAcl: undefined,
     bundle: -1,
     shape: { out: undefined, in: undefined },
-    ...READY_MADE[file.mode].peering,
+    ...READY_MADE[mode].peering,
     learn: undefined,
-    ...(!isLed && { unrouted: true }),
   };
 }
 
@@ -106,12 +113,7 @@ function listedForm({ name, side, endpoint, peer_subnets, acl }: PeeringStatus, 
     addresses: [],
     keepaliveMs: 0,
     acl: acl === null ? -1 : file.acls.findIndex((each) => each.name === acl),
-    groups: [],
-    networkAcl: undefined,
-    bundle: -1,
-    shape: { out: undefined, in: undefined },
-    ...READY_MADE[file.mode].peering,
-    learn: undefined,
+    ...plainParts(file),
   };
 }
 

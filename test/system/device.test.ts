@@ -1,26 +1,14 @@
 import { mkdirSync, existsSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import test, { type ExecutionContext } from 'ava';
+import test from 'ava';
 import { WIREGUARD_GO, writePrivate } from '../lab/contenders.ts';
-import { Lab } from '../lab/lab.ts';
+import type { Lab } from '../lab/lab.ts';
 import { must, until, type Result } from '../lab/process.ts';
+import { twoHosts } from '../lab/two-hosts.ts';
 
 const DEVICE = [process.execPath, fileURLToPath(new URL('../../src/cli/isthmus-device.js', import.meta.url))] as const;
 
 const socketOf = (name: string): string => `/run/wireguard/${name}.sock`;
-
-/** Two hosts and a cable: `a` 192.0.2.1, `b` 192.0.2.2. */
-async function twoHosts(t: ExecutionContext): Promise<Lab> {
-  const lab = new Lab();
-  t.teardown(() => lab.dispose());
-  await lab.host('a');
-  await lab.host('b');
-  await lab.link(
-    { host: 'a', name: 'eth0', addresses: ['192.0.2.1/24'] },
-    { host: 'b', name: 'eth0', addresses: ['192.0.2.2/24'] },
-  );
-  return lab;
-}
 
 /** Runs `isthmus device` to its end, on a host, with an environment such as `LOG_LEVEL=debug`. */
 function device(lab: Lab, host: string, environment: string[], ...argv: string[]): Promise<Result> {

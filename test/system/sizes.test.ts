@@ -1,10 +1,10 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import test from 'ava';
 import { gatewayStatus, interfaceName, ISTHMUS, startIsthmus, writePrivate } from '../lab/contenders.ts';
-import { Lab } from '../lab/lab.ts';
 import { processorSeconds, residentMebibytes } from '../lab/look.ts';
 import { must, until, type Running } from '../lab/process.ts';
 import { startTransfer } from '../lab/transfer.ts';
+import { twoHosts } from '../lab/two-hosts.ts';
 import { B, twoVpcs } from '../lab/two-vpcs.ts';
 
 test('the MTU is changed while one connection transfers: it goes on, and every byte is right', async (t) => {
@@ -37,14 +37,7 @@ test('the MTU is changed while one connection transfers: it goes on, and every b
 });
 
 test('a path that is said to carry next to nothing, as anyone can say, leaves the overlay what IPv6 needs', async (t) => {
-  const lab = new Lab();
-  t.teardown(() => lab.dispose());
-  await lab.host('a');
-  await lab.host('b');
-  await lab.link(
-    { host: 'a', name: 'eth0', addresses: ['192.0.2.1/24'] },
-    { host: 'b', name: 'eth0', addresses: ['192.0.2.2/24'] },
-  );
+  const lab = await twoHosts(t);
   const network = new URL('../../src/gateway/network.js', import.meta.url).href;
   const ask = `import('${network}').then(async ({ automaticMtu }) => console.log(await automaticMtu('203.0.113.7')))`;
   for (const [said, mtu] of [
@@ -57,14 +50,7 @@ test('a path that is said to carry next to nothing, as anyone can say, leaves th
 });
 
 test('isthmus device with 130,000 allowed IPs: all are listed, the longest decides, and memory stays in bounds', async (t) => {
-  const lab = new Lab();
-  t.teardown(() => lab.dispose());
-  await lab.host('a');
-  await lab.host('b');
-  await lab.link(
-    { host: 'a', name: 'eth0', addresses: ['192.0.2.1/24'] },
-    { host: 'b', name: 'eth0', addresses: ['192.0.2.2/24'] },
-  );
+  const lab = await twoHosts(t);
   const keys = await Promise.all(
     [0, 1, 2].map(async () => {
       const secret = (await must(['wg', 'genkey'])).trim();
